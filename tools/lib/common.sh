@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+# Helpers shared by the scripts of tools/: messages, the cache folder, packages, the build. Source it, don't run it.
+# shellcheck disable=SC2034 # the sourcing scripts use what stands here
+
+PARAPET_TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+PARAPET_CACHE=${PARAPET_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/parapet}
+PYTHON3=/usr/bin/python3 # Debian's, whatever else stands in PATH
+export PARAPET_TOP PARAPET_CACHE
+
+# What a build of everything and its tests need, as Debian 12 names it.
+PARAPET_BUILD_PACKAGES=(
+    g++ cmake ninja-build ccache pkg-config libgtest-dev liburing-dev libxen-dev
+    zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libseccomp-dev nlohmann-json3-dev
+    python3
+)
+# What a rig run needs beyond that.
+PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux)
+
+say() { printf '%s\n' "$*" >&2; }
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit "${PARAPET_DIE_STATUS:-1}"
+}
+
+# as_root COMMAND...: runs it as root, by sudo where we are not.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "'$*' needs root and there is no sudo; run it as root, then try again"
+    fi
+}
+
+# apt_lists: makes sure that apt knows the mirror's packages.
+apt_lists() {
+    if [ -z "$(apt-cache madison linux-image-amd64 2>/dev/null)" ]; then
+        as_root apt-get -qq update >&2
+    fi
+}
+
+# need_packages PKG...: installs what is missing, quietly.
+need_packages() {
+    local pkg log missing=()
+    for pkg in "$@"; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$pkg" 2>/dev/null)" = installed ] || missing+=("$pkg")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    say "installing ${missing[*]}"
+    apt_lists
+    log=$(mktemp)
+    # Stale lists name files that the mirror has dropped: then update once and try again.
+    if ! apt_install "${missing[@]}" >"$log" 2>&1; then
+        as_root apt-get -qq update >>"$log" 2>&1 || true
+        if ! apt_install "${missing[@]}" >>"$log" 2>&1; then
+            tail -n 20 "$log" >&2
+            rm -f "$log"
+            die "could not install ${missing[*]}; see apt's messages above"
+        fi
+    fi
+    rm -f "$log"
+}
+apt_install() {
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -y -qq -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" </dev/null
+}
+
+# build_tree DIR [CMAKE-OPTION...]: configures and builds the project in DIR; set PARAPET_TARGETS to build only these.
+build_tree() {
+    local dir=$1 target=()
+    shift
+    [ -z "${PARAPET_TARGETS:-}" ] || read -ra target <<<"--target $PARAPET_TARGETS"
+    cmake -S "$PARAPET_TOP" -B "$dir" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+        -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@" >"$dir.configure.log" 2>&1 || {
+        cat "$dir.configure.log" >&2
+        die "cmake could not configure $dir; see its messages above"
+    }
+    rm -f "$dir.configure.log"
+    cmake --build "$dir" "${target[@]}" -- --quiet
+}
+
+# have_kvm: is there a /dev/kvm that we may open?
+have_kvm() { [ -c /dev/kvm ] && { : <>/dev/kvm; } 2>/dev/null; }
