@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// State of the domain in this VM. All state of the core hangs off Domain and Vcpu.
+#pragma once
+
+#include "hypercall-emu/core/frame_table.hpp"
+#include "hypercall-emu/core/machine.hpp"
+#include "hypercall-emu/core/types.hpp"
+#include "hypercall-emu/core/vcpu.hpp"
+#include "pv-abi/doorbell.hpp"
+#include "pv-abi/event_channel.hpp"
+
+namespace parapet::nucleus {
+
+enum class ChannelState : u8 { closed, unbound, host, self, virq, ipi };
+
+/// One event channel. `host`: the other end is the vmm (bit `port` of the doorbell bitmaps).
+struct Channel {
+    ChannelState state;
+    u8 virq;
+    u16 remote_domain;
+    u32 vcpu;        ///< who is notified
+    u32 remote_port; ///< self: the other end
+};
+
+inline constexpr unsigned NR_CHANNELS = 4096;
+
+/// How system time follows from the TSC: ns = ((tsc - base_tsc) << shift) * mul >> 32, as vcpu_time_info has it.
+struct Clock {
+    u64 base_tsc;
+    u64 tsc_khz;
+    u32 mul;
+    int shift;
+    u64 wall_clock_ns; ///< UTC at system time 0
+};
+
+struct GrantTable {
+    static constexpr unsigned MAX_FRAMES = 64;
+    u64 frames[MAX_FRAMES]; ///< MFNs of the table, owner shared
+    u32 nr_frames;
+    u32 max_frames;
+    u64 status_frames[MAX_FRAMES];
+    u32 nr_status_frames;
+    u32 version;
+};
+
+struct Domain {
+    Machine* machine;
+    FrameTable frames;
+    u64* m2p; ///< writable view of the machine-to-physical table
+    const doorbell::BootInfo* boot;
+    abi::shared_info64* shared; ///< as the core sees it
+    Mfn shared_mfn;
+    u32 domid;
+    u64 nr_pages; ///< frames owned now
+    u64 max_pages;
+    u64 nr_free;             ///< frames on the free list (owner free)
+    u64 free_head;           ///< MFN of the first free frame, ~0: none; the m2p entry of a free frame links to the next
+    u64 pool_next, pool_end; ///< MFNs the nucleus may take for grant frames and the like
+    u64 vm_assist;
+    u64 hole_template[16]; ///< L4 entries 256..271 of every root
+    Clock clock;
+    Channel channels[NR_CHANNELS];
+    u32 virq_port[doorbell::MAX_VCPUS][abi::NR_VIRQS];
+    GrantTable grants;
+    bool dead;
+    u32 nr_vcpus;
+    Vcpu* vcpus[doorbell::MAX_VCPUS];
+};
+
+} // namespace parapet::nucleus

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the core asks of the home at once, and how it reaches memory. One implementation per home:
+// ring0/machine.cpp, ring3/machine.cpp, and tests/unit/nucleus/fake_machine.cpp.
+#pragma once
+
+#include "hypercall-emu/core/pte.hpp"
+#include "hypercall-emu/core/types.hpp"
+#include "pv-abi/doorbell.hpp"
+
+namespace parapet::nucleus {
+
+class Machine {
+public:
+    /// Where all VM memory is mapped for the core; frame n at base + n * 4096.
+    u8* directmap = nullptr;
+    doorbell::Mailbox* mailbox = nullptr;
+
+    [[nodiscard]] void* frame(Mfn mfn) const { return directmap + mfn.address(); }
+    [[nodiscard]] Pte* table(Mfn mfn) const { return static_cast<Pte*>(frame(mfn)); }
+
+    /// Store a page-table entry in one access. Every write to a live table goes through here.
+    void write_pte(Pte* slot, Pte value);
+    /// Replace `expected` by `value` if the slot still holds it; the processor may set accessed and dirty meanwhile.
+    [[nodiscard]] bool replace_pte(Pte* slot, Pte expected, Pte value);
+
+    [[nodiscard]] u64 read_tsc();
+    /// Serve `mailbox->request` synchronously (an exit to the vmm). Returns RequestBlock::result.
+    int64_t request(doorbell::Request kind, u32 length);
+    /// Raise WAKE_VECTOR at another vCPU.
+    void wake(u32 vcpu);
+};
+
+} // namespace parapet::nucleus

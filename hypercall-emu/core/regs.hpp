@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The guest's registers as the entry stubs store them.
+#pragma once
+
+#include "hypercall-emu/core/types.hpp"
+
+namespace parapet::nucleus {
+
+/// Lowest address first: the stubs push from `ss` (by the processor) down to `r15`.
+struct Regs {
+    u64 r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+    u64 vector; ///< processor vector, or a Vector:: pseudo vector
+    u64 error;
+    u64 rip, cs, rflags, rsp, ss;
+};
+static_assert(sizeof(Regs) == 22 * 8);
+
+/// Causes of an entry beyond the processor's vectors 0-255.
+namespace vector {
+inline constexpr u64 SYSCALL = 0x100;  ///< SYSCALL instruction: a hypercall in kernel mode, a system call in user mode
+inline constexpr u64 WAKE = 0x101;     ///< the vCPU blocked and an interrupt came
+inline constexpr u64 FAILSAFE = 0x102; ///< the processor refused the frame that was to be returned to the guest
+inline constexpr u64 START = 0x103;    ///< first entry of this vCPU
+} // namespace vector
+
+namespace rflags {
+inline constexpr u64 CF = 1 << 0, TF = 1 << 8, IF = 1 << 9, DF = 1 << 10, IOPL = 3 << 12, NT = 1 << 14, RF = 1 << 16,
+                     VM = 1 << 17, AC = 1 << 18, VIF = 1 << 19, VIP = 1 << 20, FIXED = 1 << 1;
+} // namespace rflags
+
+} // namespace parapet::nucleus

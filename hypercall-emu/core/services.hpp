@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of the core offer one another, by part.
+#pragma once
+
+#include "hypercall-emu/core/domain.hpp"
+
+namespace parapet::nucleus {
+
+// ---- traps.cpp: delivery into the guest ----
+
+/// Enter the guest's handler for `vector` (0-31) with the vCPU's registers as the interrupted frame.
+void deliver_exception(Vcpu& vcpu, unsigned vector, u64 error_code);
+/// As deliver_exception for #PF; `cr2` is shown in vcpu_info.
+void deliver_page_fault(Vcpu& vcpu, u64 cr2, u64 error_code);
+/// Enter the guest's event callback if an event is pending and not masked. Called last before every return.
+void deliver_pending_events(Vcpu& vcpu);
+/// Change between guest kernel and user mode: root, GS base, Vcpu::kernel_mode.
+void set_kernel_mode(Vcpu& vcpu, bool kernel);
+/// The entry stubs call this once per entry; Regs::vector says why.
+void handle_entry(Vcpu& vcpu);
+
+// ---- emulate.cpp / page_table_trap.cpp ----
+
+/// A #GP or #UD of the guest kernel: emulate a privileged instruction at rip. False: the fault is the guest's.
+[[nodiscard]] bool emulate_privileged(Vcpu& vcpu);
+/// #UD of the guest (kernel or user): CPUID by the forced-emulation prefix. False: the fault is the guest's.
+[[nodiscard]] bool emulate_forced_cpuid(Vcpu& vcpu);
+/// A write fault of the guest kernel on one of its page tables: emulate the store. False: the fault is the guest's.
+[[nodiscard]] bool emulate_page_table_write(Vcpu& vcpu, GuestVa va);
+/// The policy's answer for a CPUID leaf.
+void guest_cpuid(const Domain& domain, u32 leaf, u32 subleaf, u32 (&out)[4]);
+
+// ---- events.cpp ----
+
+void init_events(Domain& domain);
+/// Set `port` pending for the guest (2-level ABI) and wake its vCPU.
+void set_port_pending(Domain& domain, Port port);
+void raise_virq(Vcpu& vcpu, unsigned virq);
+/// Take the bits that the vmm set in the mailbox and turn them into pending ports.
+void take_mailbox(Domain& domain);
+[[nodiscard]] bool event_deliverable(const Vcpu& vcpu);
+
+// ---- time.cpp ----
+
+void init_time(Domain& domain);
+void init_vcpu_time(Vcpu& vcpu);
+[[nodiscard]] u64 system_time_ns(Domain& domain);
+/// Arm the hardware timer for the earliest deadline of this vCPU (queues an ExitWork MSR write).
+void arm_timer(Vcpu& vcpu);
+/// The timer interrupt came: raise VIRQ_TIMER for what has expired, and re-arm.
+void timer_expired(Vcpu& vcpu);
+void update_wall_clock(Domain& domain);
+/// Account the time since the last change and enter `state` (RUNSTATE_*).
+void set_runstate(Vcpu& vcpu, int state);
+/// Write the time record into vcpu_info and the registered area.
+void refresh_time_info(Vcpu& vcpu);
+
+// ---- sched.cpp ----
+
+/// An interrupt came while blocked: run on, or block again.
+void handle_wake(Vcpu& vcpu);
+
+// ---- crash.cpp ----
+
+/// The guest cannot go on: report (registers, walk, last hypercalls) and stop the domain.
+void crash_guest(Vcpu& vcpu, const char* reason);
+/// As crash_guest, with an address whose page walk matters.
+void crash_guest_at(Vcpu& vcpu, const char* reason, GuestVa va);
+/// An invariant of the nucleus is broken: same report, marked as our bug.
+void nucleus_bug(Vcpu& vcpu, const char* reason);
+
+// ---- exit work ----
+
+inline void queue_msr(Vcpu& vcpu, u32 index, u64 value) {
+    ExitWork& work = vcpu.work;
+    for (u32 i = 0; i < work.nr_msrs; i++) {
+        if (work.msrs[i].index == index) {
+            work.msrs[i].value = value;
+            return;
+        }
+    }
+    // MAX_MSRS distinct MSRs are all that the core ever writes: FS, GS, kernel GS base, TSC deadline, LSTAR's kin.
+    work.msrs[work.nr_msrs++] = {index, value};
+    work.flags |= ExitWork::WRITE_MSR;
+}
+
+} // namespace parapet::nucleus

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// State of one virtual CPU, and what the core asks of the home that it runs in (ExitWork).
+#pragma once
+
+#include "hypercall-emu/core/regs.hpp"
+#include "hypercall-emu/core/types.hpp"
+#include "pv-abi/shared_info.hpp"
+#include "pv-abi/vcpu.hpp"
+
+namespace parapet::nucleus {
+
+struct Domain;
+
+/// What the home does after the core returns and before the guest runs. The core itself never needs privilege: the
+/// guest's mappings are only walked in software, so a flush may wait until then.
+struct ExitWork {
+    static constexpr u32 FLUSH_TLB = 1 << 0;        ///< non-global entries of this vCPU
+    static constexpr u32 FLUSH_GLOBAL = 1 << 1;     ///< all entries of this vCPU
+    static constexpr u32 INVLPG = 1 << 2;           ///< `invlpg_va`
+    static constexpr u32 SWAPGS = 1 << 3;           ///< user and kernel GS base change places (an even number cancels)
+    static constexpr u32 WRITE_MSR = 1 << 4;        ///< the first `nr_msrs` of `msrs`
+    static constexpr u32 BLOCK = 1 << 5;            ///< wait for an interrupt, then enter again with vector::WAKE
+    static constexpr u32 DEBUG_REGS = 1 << 6;       ///< load debug registers from Vcpu::dr
+    static constexpr u32 SET_TS = 1 << 7;           ///< CR0.TS := Vcpu::ts
+    static constexpr u32 LOAD_LDT = 1 << 8;         ///< LDT of `ldt_entries` entries at this vCPU's window
+    static constexpr u32 LOAD_GS_SELECTOR = 1 << 9; ///< user GS selector := `gs_selector`
+    static constexpr u32 DOORBELL = 1 << 10;        ///< write the doorbell port
+    static constexpr u32 STOP = 1 << 11;            ///< the domain is over: never run the guest again
+    static constexpr u32 YIELD = 1 << 12;           ///< let others run: a short in-kernel exit where that helps
+    static constexpr u32 RELOAD_DATA_SEGMENTS = 1 << 13;
+
+    struct MsrWrite {
+        u32 index;
+        u64 value;
+    };
+    static constexpr unsigned MAX_MSRS = 6;
+
+    u32 flags;
+    u32 nr_msrs;
+    MsrWrite msrs[MAX_MSRS];
+    u64 invlpg_va;
+    u32 ldt_entries;
+    u32 gs_selector;
+};
+
+/// A guest trap handler (set_trap_table).
+struct TrapHandler {
+    u64 address;
+    u16 cs;
+    u8 flags; ///< TI_DPL_MASK, TI_IF
+};
+
+/// An entry point that the guest registered (callback_op).
+struct Callback {
+    u64 address;
+    bool mask_events;
+};
+
+struct Runstate {
+    int state;
+    u64 entry_time;
+    u64 time[4];
+    u64 guest_va; ///< registered area, 0: none
+};
+
+struct HypercallArgs {
+    u64 a[6];
+};
+
+/// The last hypercalls, for the crash report.
+struct CallTrace {
+    static constexpr unsigned SIZE = 16;
+    struct Call {
+        u64 number;
+        u64 argument[4];
+        Status result;
+        u64 rip;
+    } calls[SIZE];
+    u64 count;
+};
+
+struct Vcpu {
+    // ---- read and written by the entry stubs; offsets are asserted in asm_offsets.hpp ----
+    Regs* regs;        ///< of the guest, valid while the core runs
+    u64 cr2;           ///< of the page fault being handled
+    u64 cr3;           ///< root the guest is to run on (machine address)
+    u64 kernel_cr3;    ///< guest kernel root
+    u64 user_cr3;      ///< guest user root, 0: none
+    u64 kernel_sp;     ///< stack of the guest kernel for entries from user mode
+    u8* info;          ///< vcpu_info, as the core sees it (both widths begin alike)
+    u64 syscall_entry; ///< callback address, 0: none
+    ExitWork work;
+    u8 kernel_mode; ///< 1: the guest kernel runs, 0: guest user mode
+    u8 syscall_masks_events;
+    u8 in_core;   ///< home ring3: the core, not the guest, is what ring 3 runs
+    u8 ts;        ///< CR0.TS as the guest set it
+    u32 irq_bits; ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
+    u64 syscalls; ///< counted by the fast path
+
+    static constexpr u32 IRQ_TIMER = 1, IRQ_MAILBOX = 2, IRQ_WAKE = 4;
+
+    // ---- the core's own ----
+    Domain* domain;
+    u32 id;
+    bool online;
+    bool preempted; ///< the running hypercall asked for continuation (continue_hypercall)
+    HypercallArgs continuation;
+    bool in_multicall;
+    bool poll_wait; ///< SCHEDOP_poll: woken by any of the polled ports
+    bool blocked;
+    TrapHandler traps[256];
+    Callback event_callback, failsafe_callback, syscall32_callback, sysenter_callback, nmi_callback;
+    u64 kernel_ss;
+    u64 info_mfn; ///< frame of a registered vcpu_info, ~0: in shared_info
+    u64 gdt_frames[16];
+    u32 gdt_entries;
+    u64 ldt_base; ///< guest VA
+    u32 ldt_entries;
+    u64 dr[8];
+    u64 cr4; ///< as the guest sees it
+    u64 xcr0;
+    u64 timer_deadline_ns; ///< system time, 0: off
+    u64 periodic_ns;       ///< period, 0: off
+    u64 poll_deadline_ns;  ///< SCHEDOP_poll timeout, 0: none
+    u64 armed_tsc;         ///< what the hardware timer holds
+    Runstate runstate;
+    u64 time_area_va;
+    Mfn kernel_root, user_root; ///< user_root NO_MFN: none
+    u32 iopl;
+    u32 double_faults;
+    CallTrace trace;
+
+    [[nodiscard]] abi::vcpu_info64& info64() { return *reinterpret_cast<abi::vcpu_info64*>(info); }
+};
+
+} // namespace parapet::nucleus
