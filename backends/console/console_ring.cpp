@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Index arithmetic and copying of the console ring.
+#include "backends/console/console_ring.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+namespace parapet::console {
+namespace {
+
+constexpr std::uint32_t in_size = sizeof(xencons_interface::in);
+constexpr std::uint32_t out_size = sizeof(xencons_interface::out);
+
+/// Bytes that lie in one piece from `index` on, at most `wanted`.
+std::size_t piece(std::uint32_t index, std::uint32_t size, std::size_t wanted) {
+    return std::min<std::size_t>(wanted, size - index % size);
+}
+
+} // namespace
+
+ConsoleRing::ConsoleRing(xencons_interface& shared)
+    : shared_{&shared}, out_cons_{std::atomic_ref{shared.out_cons}.load()},
+      in_prod_{std::atomic_ref{shared.in_prod}.load()} {}
+
+RingMove ConsoleRing::take_output(std::span<char> to) {
+    // Acquire: the bytes were written before the index.
+    const std::uint32_t prod = std::atomic_ref{shared_->out_prod}.load(std::memory_order_acquire);
+    const std::uint32_t pending = prod - out_cons_;
+    RingMove move;
+    if (pending > out_size) {
+        out_cons_ = prod;
+        move = {.bytes = 0, .notify = true, .broken = true};
+    } else {
+        const std::size_t wanted = std::min<std::size_t>(pending, to.size());
+        const std::size_t first = piece(out_cons_, out_size, wanted);
+        std::memcpy(to.data(), shared_->out + out_cons_ % out_size, first);
+        std::memcpy(to.data() + first, shared_->out, wanted - first);
+        out_cons_ += static_cast<std::uint32_t>(wanted);
+        // A guest may sleep until there is the room it wants, and nothing tells us how much: so tell it of any.
+        move = {.bytes = wanted, .notify = wanted != 0, .broken = false};
+    }
+    if (move.notify) {
+        // Release: the guest may reuse the room only after the bytes were copied out.
+        std::atomic_ref{shared_->out_cons}.store(out_cons_, std::memory_order_release);
+    }
+    return move;
+}
+
+RingMove ConsoleRing::put_input(std::span<const char> from) {
+    // Acquire: the guest has read the bytes before it moved its index.
+    const std::uint32_t cons = std::atomic_ref{shared_->in_cons}.load(std::memory_order_acquire);
+    const std::uint32_t unread = in_prod_ - cons;
+    if (unread > in_size) {
+        return {.bytes = 0, .notify = false, .broken = true};
+    }
+    const std::size_t wanted = std::min<std::size_t>(in_size - unread, from.size());
+    if (wanted == 0) {
+        return {};
+    }
+    const std::size_t first = piece(in_prod_, in_size, wanted);
+    std::memcpy(shared_->in + in_prod_ % in_size, from.data(), first);
+    std::memcpy(shared_->in, from.data() + first, wanted - first);
+    in_prod_ += static_cast<std::uint32_t>(wanted);
+    std::atomic_ref{shared_->in_prod}.store(in_prod_, std::memory_order_release);
+    return {.bytes = wanted, .notify = true, .broken = false};
+}
+
+} // namespace parapet::console
