@@ -98,6 +98,7 @@ inline constexpr unsigned SEGBASE_GS_USER_SEL = 3;
 
 // The frame that HYPERVISOR_iret finds at the guest's rsp. flags: VGCF_in_syscall permits SYSRET and leaves rcx, r11.
 inline constexpr uint64_t VGCF_in_syscall = 1 << 8;
+inline constexpr uint64_t VGCF_IN_SYSCALL = VGCF_in_syscall;
 
 struct iret_context {
     uint64_t rax;

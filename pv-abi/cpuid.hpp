@@ -41,4 +41,22 @@ inline constexpr uint8_t XEN_EMULATE_PREFIX[] = {0x0f, 0x0b, 0x78, 0x65, 0x6e};
 
 inline constexpr uint16_t XEN_HVM_DEBUGCONS_IOPORT = 0xe9;
 
+// One leaf, and one MSR, as control interfaces pass them.
+struct xen_cpuid_leaf {
+    uint32_t leaf;
+    uint32_t subleaf; // or XEN_CPUID_NO_SUBLEAF
+    uint32_t a;
+    uint32_t b;
+    uint32_t c;
+    uint32_t d;
+};
+static_assert(sizeof(xen_cpuid_leaf) == 24);
+
+struct xen_msr_entry {
+    uint32_t idx;
+    uint32_t flags; // 0
+    uint64_t val;
+};
+static_assert(sizeof(xen_msr_entry) == 16);
+
 } // namespace parapet::abi

@@ -137,15 +137,18 @@ using xen_add_to_physmap32 = xen_add_to_physmap_t<uint32_t>;
 static_assert(!lays_out_64 || sizeof(xen_add_to_physmap64) == 24);
 static_assert(sizeof(xen_add_to_physmap32) == 16);
 
+union xen_add_to_physmap_batch_extra {
+    domid_t foreign_domid; // gmfn_foreign
+    uint16_t res0;
+};
+static_assert(sizeof(xen_add_to_physmap_batch_extra) == 2);
+
 template <typename W>
 struct xen_add_to_physmap_batch_t {
     domid_t domid;
     uint16_t space; // XENMAPSPACE_*
     uint16_t size;
-    union {
-        domid_t foreign_domid; // gmfn_foreign
-        uint16_t res0;
-    } u;
+    xen_add_to_physmap_batch_extra u;
     W idxs;  // guest pointer to xen_ulong_t[size]
     W gpfns; // guest pointer to xen_pfn_t[size]
     W errs;  // guest pointer to int[size]

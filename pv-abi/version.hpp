@@ -70,7 +70,6 @@ inline constexpr unsigned XENFEAT_hvm_callback_vector = 8;
 inline constexpr unsigned XENFEAT_hvm_safe_pvclock = 9;
 inline constexpr unsigned XENFEAT_hvm_pirqs = 10;
 inline constexpr unsigned XENFEAT_dom0 = 11;
-inline constexpr unsigned XENFEAT_grant_map_identity = 12;
 inline constexpr unsigned XENFEAT_memory_op_vnode_supported = 13;
 inline constexpr unsigned XENFEAT_ARM_SMCCC_supported = 14;
 inline constexpr unsigned XENFEAT_linux_rsdp_unrestricted = 15;
