@@ -5,6 +5,8 @@
 // A structure whose layout depends on the guest's width is a template over the guest's word: `start_info_t<uint64_t>`
 // (alias `start_info64`) is what a 64-bit guest sees, `start_info_t<uint32_t>` (`start_info32`) what a 32-bit one sees.
 // A structure that is the same for both has Xen's plain name. Guest handles (pointers) and xen_pfn_t are plain words.
+// Sizes and offsets are Xen's; a 32-bit guest may align a plain structure with 64-bit numbers to 4 only, so copy such
+// structures out of guest memory instead of pointing into it.
 #pragma once
 
 #include <stddef.h>
