@@ -15,10 +15,6 @@ namespace parapet::image {
 
 class ByteSource;
 
-/// Opens a file to be loaded. Error sentence if it is missing, unreadable, not a regular file or empty; `what` is the
-/// thing's name for the user ("kernel", "initrd").
-[[nodiscard]] Result<std::shared_ptr<const ByteSource>> load_file(const std::string& path, const std::string& what);
-
 /// Files kept open and not yet read; each starts at a multiple of 4 bytes, zeros between.
 class Initrd {
 public:
@@ -38,6 +34,7 @@ private:
     struct File {
         std::shared_ptr<const ByteSource> source;
         uint64_t at = 0; ///< byte offset within the initrd
+        std::string path;
     };
     std::vector<File> files_;
     uint64_t size_ = 0;

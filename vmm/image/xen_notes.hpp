@@ -51,8 +51,8 @@ struct XenNotes {
 };
 
 /// Reads the Xen notes in the bytes of one note segment or section and adds them to `notes`; other owners' notes are
-/// skipped. `wide`: the kernel is ELF64. Error: a note that does not fit into its segment.
-Result<void> parse_notes(std::span<const std::byte> bytes, bool wide, XenNotes& notes);
+/// skipped. Error: a note that does not fit; half a sentence whose subject is the file.
+Result<void> parse_notes(std::span<const std::byte> bytes, XenNotes& notes);
 
 /// Reads a legacy `__xen_guest` string ("GUEST_OS=linux,VIRT_BASE=0x...,...").
 Result<void> parse_guest_section(std::string_view text, XenNotes& notes);

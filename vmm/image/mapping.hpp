@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// A private memory mapping with an owner: its pages go back to the host when it ends, not to a heap that keeps them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "support/result.hpp"
+
+namespace parapet::image {
+
+class Mapping {
+public:
+    Mapping() = default;
+    Mapping(Mapping&& other) noexcept;
+    Mapping& operator=(Mapping&& other) noexcept;
+    ~Mapping();
+
+    /// Zero pages that cost memory only where they are touched.
+    [[nodiscard]] static Result<Mapping> reserve(uint64_t size);
+
+    /// A file's bytes from its start, read-only.
+    [[nodiscard]] static Result<Mapping> of_file(int fd, uint64_t size);
+
+    [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
+
+    /// Gives back what lies beyond the first `size` bytes.
+    void shrink(size_t size);
+
+private:
+    Mapping(std::byte* data, size_t size) : data_{data}, size_{size} {}
+    std::byte* data_ = nullptr;
+    size_t size_ = 0;
+};
+
+} // namespace parapet::image
