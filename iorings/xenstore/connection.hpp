@@ -40,11 +40,13 @@ public:
     /// Drops partial messages, queued output, watches and transactions.
     void reset();
 
-    /// Called when output appears where there was none: time to pump. Not called during feed() itself.
+    /// Called when output appears where there was none and the store is at rest: the listener may pump at once. Not
+    /// called for what feed() itself gives rise to.
     void set_output_listener(std::function<void()> listener) { listener_ = std::move(listener); }
 
     [[nodiscard]] DomId domid() const override { return domid_; }
     void on_event(Watch& watch, std::string_view path) override;
+    void on_settled() override;
 
     [[nodiscard]] Store& store() { return store_; }
     /// Bytes waiting for the client.
@@ -60,7 +62,7 @@ private:
     [[nodiscard]] std::size_t missing() const;
     void serve();
     void enqueue(Message message, std::size_t position);
-    bool enqueue_event(std::string payload);
+    bool enqueue_event(const std::string& payload);
     void refill_missed();
 
     Store& store_;

@@ -42,7 +42,7 @@ Result<void> build_domain_tree(Store& store, const DomainTreeConfig& config);
 /// Removes what build_domain_tree() made and releases the domain.
 void remove_domain_tree(Store& store, const DomainTreeConfig& config);
 
-/// Writes control/shutdown: `reason` is poweroff, reboot, halt or suspend.
+/// Writes control/shutdown: `reason` is poweroff, reboot, halt, suspend or crash.
 Result<void> request_shutdown(Store& store, DomId domid, std::string_view reason);
 
 /// The decimal the guest wrote to data/exit-code, if it is one from 0 to 255.

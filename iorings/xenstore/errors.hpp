@@ -27,9 +27,11 @@ public:
     [[nodiscard]] bool ok() const { return error_ == Errno::Ok; }
     [[nodiscard]] Errno error() const { return error_; }
     /// Only of an ok() outcome; otherwise a default T.
-    [[nodiscard]] T& operator*() { return value_; }
-    [[nodiscard]] const T& operator*() const { return value_; }
+    [[nodiscard]] T& operator*() & { return value_; }
+    [[nodiscard]] const T& operator*() const& { return value_; }
+    [[nodiscard]] T&& operator*() && { return std::move(value_); }
     [[nodiscard]] T* operator->() { return &value_; }
+    [[nodiscard]] const T* operator->() const { return &value_; }
 
 private:
     T value_{};

@@ -14,6 +14,11 @@
 
 namespace parapet::xenstore {
 
+struct PumpResult {
+    bool notify = false; ///< bytes were taken or given, or the connection's state changed: signal the guest's port
+    bool again = false;  ///< the guest is faster than this call's bound: pump again soon, no signal will say so
+};
+
 class RingTransport {
 public:
     using Log = std::function<void(std::string_view)>;
@@ -23,10 +28,10 @@ public:
     /// connection breaks.
     RingTransport(Connection& connection, void* page, Log log = {});
 
-    /// Moves what can be moved in both directions, and serves a request to reconnect. Never blocks. True: bytes were
-    /// taken or given (or the connection broke or was made anew), so signal the guest's event channel.
-    /// Call it when the guest signals, and when the connection's output listener fires.
-    [[nodiscard]] bool pump();
+    /// Moves what can be moved in both directions, and serves a request to reconnect. Never blocks, and is bounded
+    /// however busily the guest adds work. Call it when the guest signals, and when the connection's output listener
+    /// fires.
+    [[nodiscard]] PumpResult pump();
 
     /// The guest set impossible indices or spoke nonsense; nothing moves until it reconnects.
     [[nodiscard]] bool broken() const { return broken_; }

@@ -89,13 +89,17 @@ public:
     /// EAGAIN: others changed what it touched; nothing was done.
     [[nodiscard]] Errno commit(DomId domid, const Transaction& transaction);
 
-    /// Adds a watch; the first event is the caller's business (see fire_first()).
-    [[nodiscard]] Outcome<std::string> add_watch(EventSink& sink, std::string_view path, std::string_view token);
+    /// Adds a watch, E2BIG beyond the quota. The first event is left to the caller. Valid until the watch is removed.
+    [[nodiscard]] Outcome<Watch*> add_watch(EventSink& sink, std::string_view path, std::string_view token);
     [[nodiscard]] Errno remove_watch(EventSink& sink, std::string_view path, std::string_view token);
     [[nodiscard]] WatchTable& watches() { return watches_; }
     [[nodiscard]] const Quotas& quotas() const { return quotas_; }
-    /// Runs the host's callbacks that are due. Clients' operations end with it.
-    void deliver_host_events();
+    /// Runs the host's callbacks that are due, then wakes sinks. The host's own calls do it themselves, a connection
+    /// after each request.
+    void settle();
+    void wake_when_settled(EventSink& sink) { to_wake_.insert(&sink); }
+    /// The sink goes: its watches too.
+    void forget(EventSink& sink);
 
 private:
     class HostSink;
@@ -105,9 +109,11 @@ private:
     }
     [[nodiscard]] Tree& view(Caller caller) { return caller.transaction ? caller.transaction->working : tree_; }
     [[nodiscard]] bool touch(Caller caller, std::string_view path, Transaction::Touch how) const;
+    [[nodiscard]] Outcome<std::string> canonical(Caller caller, std::string_view path) const;
     [[nodiscard]] Errno check(Caller caller, std::string_view path, Access wanted) const;
-    [[nodiscard]] Outcome<std::string> locate(Caller caller, std::string_view path, Access wanted) const;
+    [[nodiscard]] Outcome<const Node*> look(Caller caller, std::string_view path) const;
     [[nodiscard]] Errno create_with_parents(Caller caller, const std::string& path, std::string_view value);
+    [[nodiscard]] Errno change_special(Caller caller, std::string_view path, Permissions permissions);
     void changed(Caller caller, std::string_view path, const Tree* before);
 
     Quotas quotas_;
@@ -117,6 +123,8 @@ private:
     std::set<DomId> introduced_;
     WatchTable watches_;
     std::unique_ptr<HostSink> host_;
+    std::set<EventSink*> to_wake_;
+    bool settling_ = false;
 };
 
 } // namespace parapet::xenstore

@@ -26,10 +26,12 @@ Node& own(std::shared_ptr<Node>& node) {
 Node* own_path(std::shared_ptr<Node>& root, std::string_view path) {
     Node* node = &own(root);
     for (auto rest = path.substr(1); !rest.empty();) {
-        const Child* child = node->child(next_component(rest));
-        if (!child)
+        const auto name = next_component(rest);
+        const auto child =
+            std::find_if(node->children.begin(), node->children.end(), [&](const Child& c) { return c.name == name; });
+        if (child == node->children.end())
             return nullptr;
-        node = &own(const_cast<Child*>(child)->node);
+        node = &own(child->node);
     }
     return node;
 }

@@ -25,13 +25,13 @@ std::string_view Watch::shown(std::string_view event_path) const {
     return event_path.substr(std::min(strip, event_path.size()));
 }
 
-Errno WatchTable::add(Watch watch) {
+Outcome<Watch*> WatchTable::add(Watch watch) {
     for (const Watch& other : watches_) {
         if (other.sink == watch.sink && other.path == watch.path && other.token == watch.token)
             return Errno::EEXIST_;
     }
     watches_.push_back(std::move(watch));
-    return Errno::Ok;
+    return &watches_.back();
 }
 
 Errno WatchTable::remove(const EventSink& sink, std::string_view path, std::string_view token) {

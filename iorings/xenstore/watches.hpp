@@ -31,12 +31,14 @@ public:
     [[nodiscard]] virtual DomId domid() const = 0;
     /// `path` is canonical or special. Must not change the store: queue, and act later.
     virtual void on_event(Watch& watch, std::string_view path) = 0;
+    /// Asked for with Store::wake_when_settled(): the store is at rest, act now.
+    virtual void on_settled() = 0;
 };
 
 class WatchTable {
 public:
     /// EEXIST if the sink has a watch of the same path and token.
-    [[nodiscard]] Errno add(Watch watch);
+    [[nodiscard]] Outcome<Watch*> add(Watch watch);
     [[nodiscard]] Errno remove(const EventSink& sink, std::string_view path, std::string_view token);
     void remove_all(const EventSink& sink);
     [[nodiscard]] std::size_t count(const EventSink& sink) const;
