@@ -97,9 +97,12 @@ struct BootInfo {
     uint64_t m2p_va;
     uint64_t low_end_mfn; ///< RAM is [0, low_end_mfn) and [high_start_mfn, max_mfn)
     uint64_t high_start_mfn;
-    uint64_t domain_first_mfn; ///< frames of the domain: RAM at or above this, below nothing is the guest's
-    uint64_t core_root_mfn;    ///< L4 of the core's own address space (home ring3)
-    uint64_t stub_root_mfn;    ///< L4 the vCPUs start on: hole only
+    uint64_t domain_first_mfn;             ///< frames of the domain: RAM at or above this, below nothing is the guest's
+    uint64_t core_root_mfn;                ///< L4 of the core's own address space (home ring3)
+    uint64_t stub_root_mfn;                ///< L4 the vCPUs start on: hole only
+    uint64_t descriptor_l1_mfn;            ///< L1 tables of the descriptor windows, contiguous; 32 entries per vCPU
+    uint64_t zero_mfn;                     ///< a page of zeroes, never written
+    uint64_t pool_first_mfn, pool_end_mfn; ///< frames for grant tables
     uint64_t tsc_khz;
     uint64_t wall_clock_ns; ///< host CLOCK_REALTIME when the nucleus's TSC read boot_tsc
     uint64_t boot_tsc;
@@ -107,6 +110,7 @@ struct BootInfo {
     SyscallArrival syscall_arrival;
     Home home;
     uint32_t nr_vcpus;
+    uint32_t hypercall_instruction_length; ///< bytes to step back to issue a hypercall again
     uint32_t has_nx, has_pge, has_smep, has_fsgsbase, use_global;
     DomainBoot domain;
     uint32_t nr_cpuid;

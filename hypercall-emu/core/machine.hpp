@@ -23,6 +23,8 @@ public:
     /// Replace `expected` by `value` if the slot still holds it; the processor may set accessed and dirty meanwhile.
     [[nodiscard]] bool replace_pte(Pte* slot, Pte expected, Pte value);
 
+    /// The guest's root changes and the old one may be released: stop walking it now (home ring0), or nothing to do.
+    void activate_root(u64 cr3);
     [[nodiscard]] u64 read_tsc();
     /// Serve `mailbox->request` synchronously (an exit to the vmm). Returns RequestBlock::result.
     int64_t request(doorbell::Request kind, u32 length);

@@ -12,6 +12,8 @@ namespace parapet::nucleus {
 void deliver_exception(Vcpu& vcpu, unsigned vector, u64 error_code);
 /// As deliver_exception for #PF; `cr2` is shown in vcpu_info.
 void deliver_page_fault(Vcpu& vcpu, u64 cr2, u64 error_code);
+/// As a software interrupt (`int n`): no error code. Precondition: the handler is registered.
+void deliver_software_interrupt(Vcpu& vcpu, unsigned vector);
 /// Enter the guest's event callback if an event is pending and not masked. Called last before every return.
 void deliver_pending_events(Vcpu& vcpu);
 /// Change between guest kernel and user mode: root, GS base, Vcpu::kernel_mode.
@@ -25,6 +27,8 @@ void handle_entry(Vcpu& vcpu);
 [[nodiscard]] bool emulate_privileged(Vcpu& vcpu);
 /// #UD of the guest (kernel or user): CPUID by the forced-emulation prefix. False: the fault is the guest's.
 [[nodiscard]] bool emulate_forced_cpuid(Vcpu& vcpu);
+/// `int n` of the guest that arrived as #GP or #UD: deliver it as the processor would. False: it is none.
+[[nodiscard]] bool emulate_software_interrupt(Vcpu& vcpu);
 /// A write fault of the guest kernel on one of its page tables: emulate the store. False: the fault is the guest's.
 [[nodiscard]] bool emulate_page_table_write(Vcpu& vcpu, GuestVa va);
 /// The policy's answer for a CPUID leaf.

@@ -106,6 +106,7 @@ struct Vcpu {
     bool preempted; ///< the running hypercall asked for continuation (continue_hypercall)
     HypercallArgs continuation;
     bool in_multicall;
+    bool switched_context;     ///< iret replaced the registers: there is no result to store
     bool poll_wait; ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;
     TrapHandler traps[256];
@@ -128,6 +129,8 @@ struct Vcpu {
     Mfn kernel_root, user_root; ///< user_root NO_MFN: none
     u32 iopl;
     u32 double_faults;
+    bool tlb_stale;           ///< a writable mapping was dropped and may linger in this vCPU's TLB
+    struct { u64 rip, rsp, cr2, vector, count; } last_fault; ///< to notice a guest that loops on one fault
     CallTrace trace;
 
     [[nodiscard]] abi::vcpu_info64& info64() { return *reinterpret_cast<abi::vcpu_info64*>(info); }

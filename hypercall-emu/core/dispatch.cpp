@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the vCPU's registers to a handler and back; continuation; multicall.
+#include "hypercall-emu/core/guest_memory.hpp"
+#include "hypercall-emu/core/hypercalls.hpp"
+#include "hypercall-emu/core/services.hpp"
+#include "pv-abi/hypercalls.hpp"
+#include "pv-abi/multicall.hpp"
+
+namespace parapet::nucleus {
+
+namespace {
+
+CallTrace::Call& trace_call(Vcpu& vcpu, u64 number, const HypercallArgs& args) {
+    CallTrace::Call& call = vcpu.trace.calls[vcpu.trace.count++ % CallTrace::SIZE];
+    call.number = number;
+    for (unsigned i = 0; i < 4; i++) {
+        call.argument[i] = args.a[i];
+    }
+    call.rip = vcpu.regs->rip;
+    call.result = 0;
+    return call;
+}
+
+/// Issue the instruction again, with the arguments that say how far it came.
+void rewind_hypercall(Vcpu& vcpu) {
+    Regs& regs = *vcpu.regs;
+    const HypercallArgs& args = vcpu.continuation;
+    regs.rip -= vcpu.domain->boot->hypercall_instruction_length;
+    regs.rdi = args.a[0];
+    regs.rsi = args.a[1];
+    regs.rdx = args.a[2];
+    regs.r10 = args.a[3];
+    regs.r8 = args.a[4];
+    regs.r9 = args.a[5];
+}
+
+} // namespace
+
+Status call_hypercall(Vcpu& vcpu, u64 number, const HypercallArgs& args) {
+    const HypercallEntry* entry = find_hypercall(number);
+    CallTrace::Call& call = trace_call(vcpu, number, args);
+    const Status result = entry == nullptr ? -abi::XEN_ENOSYS : entry->guest64(vcpu, args);
+    call.result = result;
+    return result;
+}
+
+void dispatch_hypercall(Vcpu& vcpu) {
+    Regs& regs = *vcpu.regs;
+    const u64 number = regs.rax;
+    if (number < 64) {
+        vcpu.domain->machine->mailbox->counters.hypercalls[number]++;
+    }
+    const HypercallArgs args{{regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9}};
+    vcpu.preempted = false;
+    vcpu.switched_context = false;
+    if (number != abi::HYPERVISOR_iret) {
+        vcpu.last_fault.count = 0;
+    }
+    const Status result = call_hypercall(vcpu, number, args);
+    if (vcpu.domain->dead) {
+        return;
+    }
+    if (vcpu.preempted) {
+        rewind_hypercall(vcpu);
+        return;
+    }
+    regs.rax = static_cast<u64>(result);
+}
+
+bool preemption_due(const Vcpu& vcpu) {
+    return __atomic_load_n(&vcpu.irq_bits, __ATOMIC_RELAXED) != 0 || event_deliverable(vcpu);
+}
+
+/// multicall(entries, count): run each, store its result in its entry. Stops only where an entry cannot be read.
+Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
+    if (vcpu.in_multicall) {
+        return -abi::XEN_EINVAL;
+    }
+    const GuestVa entries{args.a[0]};
+    const u64 count = static_cast<u32>(args.a[1]);
+    Status status = 0;
+    vcpu.in_multicall = true;
+    for (u64 i = 0; i < count; i++) {
+        if (i != 0 && preemption_due(vcpu)) {
+            vcpu.in_multicall = false;
+            return continue_hypercall(
+                vcpu, {{(entries + i * sizeof(abi::multicall_entry64)).address, count - i, 0, 0, 0, 0}});
+        }
+        const GuestVa at = entries + i * sizeof(abi::multicall_entry64);
+        abi::multicall_entry64 entry;
+        if (!get(vcpu, entry, at)) {
+            status = -abi::XEN_EFAULT;
+            break;
+        }
+        HypercallArgs call;
+        for (unsigned j = 0; j < 6; j++) {
+            call.a[j] = entry.args[j];
+        }
+        // iret would leave the batch; the ABI does not allow it inside one.
+        const u64 result = entry.op == abi::HYPERVISOR_iret ? static_cast<u64>(-abi::XEN_EINVAL)
+                                                            : static_cast<u64>(call_hypercall(vcpu, entry.op, call));
+        if (vcpu.domain->dead) {
+            break;
+        }
+        if (vcpu.preempted) {
+            // The entry itself is to go on: leave its progress in it, and come back to it.
+            for (unsigned j = 0; j < 6; j++) {
+                entry.args[j] = vcpu.continuation.a[j];
+            }
+            vcpu.in_multicall = false;
+            if (!put(vcpu, at, entry)) {
+                vcpu.preempted = false;
+                return -abi::XEN_EFAULT;
+            }
+            return continue_hypercall(vcpu, {{at.address, count - i, 0, 0, 0, 0}});
+        }
+        if (!put(vcpu, at + offsetof(abi::multicall_entry64, result), result)) {
+            status = -abi::XEN_EFAULT;
+            break;
+        }
+    }
+    vcpu.in_multicall = false;
+    return status;
+}
+
+} // namespace parapet::nucleus

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Acquiring and releasing frames and their types; pins. The state machine is drawn in mm.hpp.
+#include "hypercall-emu/core/descriptor.hpp"
+#include "hypercall-emu/core/mm.hpp"
+#include "hypercall-emu/core/services.hpp"
+#include "hypercall-emu/core/table_validation.hpp"
+
+namespace parapet::nucleus {
+
+bool acquire_frame(Domain& domain, Mfn mfn) {
+    if (!domain.frames.guest_may_map(mfn)) {
+        return false;
+    }
+    Frame& frame = domain.frames[mfn];
+    if (frame.references() == Frame::COUNT_MASK) {
+        return false;
+    }
+    frame.word += Frame::REFERENCE;
+    return true;
+}
+
+void release_frame(Domain& domain, Mfn mfn) {
+    domain.frames[mfn].word -= Frame::REFERENCE;
+}
+
+void note_stale_tlb(Vcpu& vcpu) {
+    vcpu.tlb_stale = true;
+}
+
+void flush_stale_tlbs(Domain& domain) {
+    for (u32 i = 0; i < domain.nr_vcpus; i++) {
+        Vcpu& vcpu = *domain.vcpus[i];
+        if (vcpu.tlb_stale) {
+            vcpu.tlb_stale = false;
+            vcpu.work.flags |= ExitWork::FLUSH_TLB;
+        }
+    }
+}
+
+namespace {
+
+bool is_table(FrameType type) {
+    return type >= FrameType::l1 && type <= FrameType::l4;
+}
+
+/// A frame takes its first type. Tables and descriptor pages are checked entry by entry, now.
+Status first_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
+    Domain& domain = *vcpu.domain;
+    Frame& frame = domain.frames[mfn];
+    if (type == FrameType::writable) {
+        return 0;
+    }
+    if (frame.owner() != FrameOwner::domain) {
+        return -abi::XEN_EINVAL;
+    }
+    flush_stale_tlbs(domain); // no processor may still write through a mapping that is gone
+    if (type == FrameType::descriptor) {
+        return validate_descriptor_page(domain, mfn) ? 0 : -abi::XEN_EINVAL;
+    }
+    frame.word |= Frame::LOCKED;
+    const Status status = validate_table(vcpu, mfn, type);
+    frame.word &= ~Frame::LOCKED;
+    if (status == 0) {
+        frame.word |= Frame::VALIDATED;
+    }
+    return status;
+}
+
+} // namespace
+
+Status acquire_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
+    Domain& domain = *vcpu.domain;
+    if (!acquire_frame(domain, mfn)) {
+        return -abi::XEN_EINVAL;
+    }
+    Frame& frame = domain.frames[mfn];
+    const bool conflict = frame.type_count() != 0 && (frame.type() != type || frame.is(Frame::LOCKED));
+    if (conflict || frame.type_count() == Frame::COUNT_MASK) {
+        release_frame(domain, mfn);
+        return -abi::XEN_EINVAL;
+    }
+    frame.word++;
+    if (frame.type_count() > 1) {
+        return 0;
+    }
+    frame.set_type(type);
+    const Status status = first_type(vcpu, mfn, type);
+    if (status != 0) {
+        frame.word--;
+        frame.set_type(FrameType::none);
+        release_frame(domain, mfn);
+    }
+    return status;
+}
+
+void release_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
+    Domain& domain = *vcpu.domain;
+    Frame& frame = domain.frames[mfn];
+    if (frame.type_count() == 0 || frame.type() != type) {
+        nucleus_bug(vcpu, "a type reference is released that nobody holds");
+        return;
+    }
+    if (frame.type_count() == 1) {
+        if (is_table(type)) {
+            frame.word |= Frame::LOCKED;
+            invalidate_table(vcpu, mfn, type);
+            frame.word &= ~(Frame::LOCKED | Frame::VALIDATED);
+            // Paging-structure caches may still hold this table; it must be forgotten before its frame is anything
+            // else.
+            for (u32 i = 0; i < domain.nr_vcpus; i++) {
+                domain.vcpus[i]->tlb_stale = true;
+            }
+            flush_stale_tlbs(domain);
+        }
+        frame.set_type(FrameType::none);
+    }
+    frame.word--;
+    release_frame(domain, mfn);
+}
+
+Status pin_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
+    Domain& domain = *vcpu.domain;
+    if (!domain.frames.domain_owns(mfn)) {
+        return -abi::XEN_EINVAL;
+    }
+    const Status status = acquire_type(vcpu, mfn, type);
+    if (status != 0) {
+        return status;
+    }
+    Frame& frame = domain.frames[mfn];
+    if (frame.is(Frame::PINNED)) {
+        release_type(vcpu, mfn, type);
+        return -abi::XEN_EINVAL;
+    }
+    frame.word |= Frame::PINNED;
+    return 0;
+}
+
+Status unpin_table(Vcpu& vcpu, Mfn mfn) {
+    Domain& domain = *vcpu.domain;
+    if (!domain.frames.domain_owns(mfn) || !domain.frames[mfn].is(Frame::PINNED)) {
+        return -abi::XEN_EINVAL;
+    }
+    Frame& frame = domain.frames[mfn];
+    frame.word &= ~Frame::PINNED;
+    release_type(vcpu, mfn, frame.type());
+    return 0;
+}
+
+} // namespace parapet::nucleus

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checked access to guest memory; see guest_memory.hpp.
+#include "hypercall-emu/core/guest_memory.hpp"
+
+namespace parapet::nucleus {
+
+Walk walk(const Domain& domain, Mfn root, GuestVa va) {
+    Walk result{};
+    if (!is_guest_va(va.address) || !domain.frames.contains(root)) {
+        return result;
+    }
+    result.writable = true;
+    Mfn table = root;
+    for (unsigned level = 4;; level--) {
+        Pte* slot = domain.machine->table(table) + table_index(va.address, level);
+        const Pte entry{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
+        result.entry[4 - level] = entry;
+        result.levels = 5 - level;
+        if (level == 1) {
+            result.table = table;
+            result.slot = slot;
+        }
+        // Validation lets no large page and no foreign frame into a table; the test is for tables that are not
+        // validated.
+        if (!entry.present() || !domain.frames.contains(entry.mfn())) {
+            return result;
+        }
+        result.writable = result.writable && entry.writable();
+        if (level == 1) {
+            result.mapped = true;
+            return result;
+        }
+        table = entry.mfn();
+    }
+}
+
+namespace {
+
+/// The page behind `va` for an access, with accessed (and dirty) set as the processor would. nullptr: -EFAULT.
+u8* page_for_access(Vcpu& vcpu, GuestVa va, bool write) {
+    Domain& domain = *vcpu.domain;
+    const Mfn root = vcpu.kernel_mode ? vcpu.kernel_root : vcpu.user_root;
+    const Walk found = walk(domain, root, va);
+    if (!found.mapped || (write && !found.writable)) {
+        return nullptr;
+    }
+    const Pte entry = found.entry[3];
+    const u64 wanted = Pte::ACCESSED | (write ? Pte::DIRTY : 0);
+    if ((entry.raw & wanted) != wanted) {
+        (void)domain.machine->replace_pte(found.slot, entry, Pte{entry.raw | wanted});
+    }
+    return static_cast<u8*>(domain.machine->frame(entry.mfn()));
+}
+
+/// Call `copy(page bytes, offset done, length)` for each page of [va, va + bytes).
+template <typename Copy>
+bool for_each_page(Vcpu& vcpu, GuestVa va, u64 bytes, bool write, Copy copy) {
+    u64 done = 0;
+    while (done < bytes) {
+        const u64 at = va.address + done;
+        const u64 offset = at & (PAGE_SIZE - 1);
+        const u64 length = min_of(PAGE_SIZE - offset, bytes - done);
+        u8* page = page_for_access(vcpu, GuestVa{at}, write);
+        if (page == nullptr) {
+            return false;
+        }
+        copy(page + offset, done, length);
+        done += length;
+    }
+    return true;
+}
+
+} // namespace
+
+bool copy_from_guest(Vcpu& vcpu, void* destination, GuestVa source, u64 bytes) {
+    u8* to = static_cast<u8*>(destination);
+    return for_each_page(vcpu, source, bytes, false,
+                         [to](const u8* page, u64 done, u64 length) { copy_bytes(to + done, page, length); });
+}
+
+bool copy_to_guest(Vcpu& vcpu, GuestVa destination, const void* source, u64 bytes) {
+    const u8* from = static_cast<const u8*>(source);
+    return for_each_page(vcpu, destination, bytes, true,
+                         [from](u8* page, u64 done, u64 length) { copy_bytes(page, from + done, length); });
+}
+
+} // namespace parapet::nucleus

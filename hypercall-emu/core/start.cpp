@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// First steps of the core; see start.hpp.
+#include "hypercall-emu/core/start.hpp"
+
+#include "hypercall-emu/core/mm.hpp"
+#include "hypercall-emu/core/services.hpp"
+#include "pv-abi/arch.hpp"
+
+namespace parapet::nucleus {
+
+namespace {
+
+/// Frames of the domain: its reservation first, then room to grow, free.
+void set_owners(Domain& domain, const doorbell::BootInfo& boot) {
+    const u64 reserved = boot.domain.nr_pages;
+    u64 seen = 0;
+    for (u64 number = boot.domain_first_mfn; number < boot.max_mfn; number++) {
+        if (number == boot.low_end_mfn) {
+            number = boot.high_start_mfn;
+            if (number >= boot.max_mfn) {
+                break;
+            }
+        }
+        if (seen++ == reserved) {
+            break;
+        }
+        domain.frames[Mfn{number}].set_owner(FrameOwner::domain);
+    }
+    domain.nr_pages = reserved;
+    domain.max_pages = boot.domain.max_pages;
+}
+
+void set_registers(Vcpu& vcpu, const doorbell::DomainBoot& boot) {
+    Regs& regs = *vcpu.regs;
+    fill_bytes(&regs, 0, sizeof(regs));
+    regs.rip = boot.rip;
+    regs.rsp = boot.rsp;
+    regs.rsi = boot.rsi;
+    regs.cs = abi::x64::FLAT_KERNEL_CS;
+    regs.ss = abi::x64::FLAT_KERNEL_SS;
+    regs.rflags = rflags::IF | rflags::FIXED;
+    regs.vector = vector::START;
+}
+
+} // namespace
+
+bool start_domain(Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
+    domain.boot = &boot;
+    domain.domid = boot.domain.domid;
+    domain.nr_vcpus = 1;
+    domain.vcpus[0] = &vcpu;
+    domain.free_head = ~0ULL;
+    domain.pool_next = boot.pool_first_mfn;
+    domain.pool_end = boot.pool_end_mfn;
+    set_owners(domain, boot);
+
+    domain.shared_mfn = Mfn{boot.domain.shared_info_mfn};
+    domain.shared = static_cast<abi::shared_info64*>(domain.machine->frame(domain.shared_mfn));
+    domain.frames[domain.shared_mfn].set_owner(FrameOwner::shared);
+    for (auto& info : domain.shared->vcpu_info) {
+        info.evtchn_upcall_mask = 1;
+    }
+
+    vcpu.domain = &domain;
+    vcpu.id = 0;
+    vcpu.online = true;
+    vcpu.info = reinterpret_cast<u8*>(&domain.shared->vcpu_info[0]);
+    vcpu.info_mfn = ~0ULL;
+    vcpu.kernel_mode = 1;
+    vcpu.kernel_root = NO_MFN;
+    vcpu.user_root = NO_MFN;
+    vcpu.cr4 = 1 << 5; // PAE
+    vcpu.dr[6] = 0xffff0ff0;
+    vcpu.dr[7] = 0x400;
+    vcpu.kernel_ss = abi::x64::FLAT_KERNEL_SS;
+    set_registers(vcpu, boot.domain);
+
+    init_time(domain);
+    init_vcpu_time(vcpu);
+    init_events(domain);
+
+    const Mfn root{boot.domain.root_mfn};
+    if (set_kernel_root(vcpu, root) != 0 || pin_table(vcpu, root, FrameType::l4) != 0) {
+        crash_guest(vcpu, "the initial page tables break the rules");
+        return false;
+    }
+    return true;
+}
+
+} // namespace parapet::nucleus

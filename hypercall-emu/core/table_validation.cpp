@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Page-table entries: what one may say, and which references it holds (DESIGN: memory invariants 1-3).
+#include "hypercall-emu/core/table_validation.hpp"
+
+#include "hypercall-emu/core/services.hpp"
+
+namespace parapet::nucleus {
+
+namespace {
+
+/// Flags that a present entry may not have. As Xen for a domain without devices: no cache attributes, no large pages;
+/// the global bit only in the last level, where it is dropped (adjust_entry).
+u64 forbidden_flags(unsigned level) {
+    const u64 common = Pte::PWT | Pte::PCD | Pte::PSE;
+    return level == 1 ? common : common | Pte::GLOBAL;
+}
+
+/// L4 slots of the hypervisor hole: not the guest's to fill.
+bool is_hole_slot(unsigned level, unsigned index) {
+    return level == 4 && index >= doorbell::HOLE_FIRST_SLOT && index <= doorbell::HOLE_LAST_SLOT;
+}
+
+unsigned level_of(FrameType type) {
+    return static_cast<unsigned>(type) - static_cast<unsigned>(FrameType::l1) + 1;
+}
+
+/// The type that the frame behind an entry must have.
+FrameType target_type(Pte entry, unsigned level) {
+    if (level > 1) {
+        return table_type(level - 1);
+    }
+    return entry.writable() ? FrameType::writable : FrameType::none;
+}
+
+Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
+    if ((entry.raw & (forbidden_flags(level) | Pte::HIGH_AVAIL)) != 0) {
+        return -abi::XEN_EINVAL;
+    }
+    const FrameType type = target_type(entry, level);
+    if (type == FrameType::none) {
+        return acquire_frame(*vcpu.domain, entry.mfn()) ? 0 : -abi::XEN_EINVAL;
+    }
+    return acquire_type(vcpu, entry.mfn(), type);
+}
+
+void release_target(Vcpu& vcpu, Pte entry, unsigned level) {
+    const FrameType type = target_type(entry, level);
+    if (type == FrameType::none) {
+        release_frame(*vcpu.domain, entry.mfn());
+        return;
+    }
+    if (type == FrameType::writable) {
+        note_stale_tlb(vcpu);
+    }
+    release_type(vcpu, entry.mfn(), type);
+}
+
+/// Same frame, same rights over it: nothing to acquire or release.
+bool same_target(Pte left, Pte right, unsigned level) {
+    return left.present() && right.present() && left.mfn() == right.mfn() &&
+           (level > 1 || left.writable() == right.writable());
+}
+
+/// Put `value` in place of whatever the slot holds by now; the processor may race for accessed and dirty bits only.
+/// Returns what was there.
+Pte exchange_entry(Machine& machine, Pte* slot, Pte value, bool preserve_ad) {
+    for (;;) {
+        const Pte old{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
+        Pte wanted = value;
+        if (preserve_ad && old.present() && value.present()) {
+            wanted.raw |= old.raw & (Pte::ACCESSED | Pte::DIRTY);
+        }
+        if (machine.replace_pte(slot, old, wanted)) {
+            return old;
+        }
+    }
+}
+
+} // namespace
+
+Pte adjust_entry(Pte value, unsigned level) {
+    if (!value.present()) {
+        return value;
+    }
+    // A 64-bit guest kernel runs at ring 3: all of its mappings must be user mappings to the processor.
+    Pte adjusted{value.raw | Pte::USER};
+    if (level == 1) {
+        adjusted.raw &= ~Pte::GLOBAL;
+    }
+    return adjusted;
+}
+
+Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool preserve_ad) {
+    Domain& domain = *vcpu.domain;
+    const unsigned level = level_of(domain.frames[table].type());
+    if (is_hole_slot(level, index)) {
+        return -abi::XEN_EINVAL;
+    }
+    Pte* slot = domain.machine->table(table) + index;
+    const Pte old{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
+    const Pte wanted = adjust_entry(value, level);
+
+    if (same_target(old, wanted, level)) {
+        if ((wanted.raw & (forbidden_flags(level) | Pte::HIGH_AVAIL)) != 0) {
+            return -abi::XEN_EINVAL;
+        }
+        (void)exchange_entry(*domain.machine, slot, wanted, preserve_ad);
+        return 0;
+    }
+    if (wanted.present()) {
+        const Status status = acquire_target(vcpu, wanted, level);
+        if (status != 0) {
+            return status;
+        }
+    }
+    const Pte gone = exchange_entry(*domain.machine, slot, wanted, preserve_ad);
+    if (gone.present()) {
+        release_target(vcpu, gone, level);
+    }
+    return 0;
+}
+
+Status validate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
+    Domain& domain = *vcpu.domain;
+    Machine& machine = *domain.machine;
+    const unsigned level = level_of(type);
+    Pte* table = machine.table(mfn);
+    for (unsigned index = 0; index < ENTRIES_PER_TABLE; index++) {
+        const Pte entry = table[index];
+        if (!entry.present() || is_hole_slot(level, index)) {
+            continue;
+        }
+        const Pte adjusted = adjust_entry(entry, level);
+        const Status status = acquire_target(vcpu, adjusted, level);
+        if (status != 0) {
+            while (index-- > 0) {
+                if (table[index].present() && !is_hole_slot(level, index)) {
+                    release_target(vcpu, table[index], level);
+                }
+            }
+            return status;
+        }
+        if (adjusted != entry) {
+            machine.write_pte(table + index, adjusted);
+        }
+    }
+    if (level == 4) {
+        for (u64 slot = doorbell::HOLE_FIRST_SLOT; slot <= doorbell::HOLE_LAST_SLOT; slot++) {
+            machine.write_pte(table + slot, Pte{domain.hole_template[slot - doorbell::HOLE_FIRST_SLOT]});
+        }
+    }
+    return 0;
+}
+
+void invalidate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
+    const unsigned level = level_of(type);
+    Machine& machine = *vcpu.domain->machine;
+    Pte* table = machine.table(mfn);
+    for (unsigned index = 0; index < ENTRIES_PER_TABLE; index++) {
+        const Pte entry = table[index];
+        if (is_hole_slot(level, index)) {
+            machine.write_pte(table + index, Pte{}); // the frame becomes the guest's to read: show nothing of ours
+        } else if (entry.present()) {
+            release_target(vcpu, entry, level);
+        }
+    }
+}
+
+} // namespace parapet::nucleus
