@@ -164,17 +164,23 @@ Result<void> parse_notes(std::span<const std::byte> bytes, XenNotes& notes) {
     while (bytes.size() >= sizeof(Elf64_Nhdr)) {
         const auto header = read_le<Elf64_Nhdr>(bytes, 0); // the same in ELF32
         bytes = bytes.subspan(sizeof header);
+        const Error too_long{"has a note that does not fit into its segment"};
         const uint64_t name_size = note_padded(header.n_namesz);
-        // The padding after the last note may be missing.
-        if (name_size + header.n_descsz > bytes.size())
-            return Error{"has a note that does not fit into its segment"};
-        const auto name = bytes.first(header.n_namesz);
-        if (header.n_namesz >= 3 && header.n_namesz <= 4 && text_of(name) == "Xen") {
-            auto stored = store_note(header.n_type, bytes.subspan(name_size, header.n_descsz), notes);
-            if (!stored)
+        if (name_size > bytes.size())
+            return too_long;
+        const bool is_xen =
+            (header.n_namesz == 3 || header.n_namesz == 4) && text_of(bytes.first(header.n_namesz)) == "Xen";
+        bytes = bytes.subspan(name_size);
+        // GRUB's 32-bit image ends within the padding that its last string counts in; Xen takes it.
+        XenNotes ignored;
+        if (header.n_descsz > bytes.size() && !(is_xen && store_string(header.n_type, {}, ignored)))
+            return too_long;
+        const auto desc = bytes.first(std::min<size_t>(header.n_descsz, bytes.size()));
+        if (is_xen)
+            if (auto stored = store_note(header.n_type, desc, notes); !stored)
                 return stored;
-        }
-        bytes = bytes.subspan(std::min(name_size + note_padded(header.n_descsz), uint64_t{bytes.size()}));
+        // The padding after the last note may be missing.
+        bytes = bytes.subspan(std::min<uint64_t>(note_padded(header.n_descsz), bytes.size()));
     }
     return {};
 }
