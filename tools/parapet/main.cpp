@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// The `parapet` command.
+#include "tools/parapet/doctor/doctor.hpp"
+#include "tools/parapet/exit_status.hpp"
+#include "tools/parapet/help.hpp"
+#include "tools/parapet/options.hpp"
+#include "tools/parapet/run_loop.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using namespace parapet::cli;
+
+/// Text on standard output; a reader that went away is a failure, not a death by signal.
+int print(std::string_view text) {
+    const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+    return written ? exit_powered_off : exit_failed;
+}
+
+int dispatch(const Invocation& invocation) {
+    switch (invocation.verb) {
+    case Verb::run:
+        return run(invocation.run, start_domain);
+    case Verb::doctor:
+        return doctor::run_doctor(invocation.doctor.json);
+    case Verb::version:
+        return print(version_text);
+    case Verb::help:
+        break;
+    }
+    return print(help_text(invocation.help_topic));
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        const std::vector<std::string> arguments{argv + (argc > 0 ? 1 : 0), argv + argc};
+        const auto invocation = parse_command_line(arguments);
+        if (!invocation) {
+            std::fprintf(stderr, "parapet: %s\n", invocation.error().message.c_str());
+            return exit_usage;
+        }
+        return dispatch(*invocation);
+    } catch (const std::bad_alloc&) {
+        std::fputs("parapet: the host has no memory left: free some, or lower --memory\n", stderr);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "parapet: unexpected failure (%s): please report it\n", error.what());
+    }
+    return exit_failed;
+}

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parsing by Boost.Program_options; values, repetitions and contradictions are judged here, for better sentences.
+#include "tools/parapet/options.hpp"
+
+#include "tools/parapet/help.hpp"
+#include "tools/parapet/quantities.hpp"
+
+#include <algorithm>
+#include <boost/program_options.hpp>
+#include <charconv>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <set>
+#include <sys/stat.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace parapet::cli {
+namespace {
+
+namespace po = boost::program_options;
+namespace fs = std::filesystem;
+
+constexpr std::uint64_t page_bytes = 4096;
+constexpr std::uint64_t least_memory = 4ULL << 20;
+
+std::string in_quotes(const std::string& text) {
+    return "'" + text + "'";
+}
+
+Result<void> set_memory(RunOptions& options, const std::string& text) {
+    const auto size = parse_size(text);
+    if (!size) {
+        return Error{"--memory: " + size.error().message};
+    }
+    if (*size < least_memory) {
+        return Error{"--memory " + text + " is too little: a domain needs at least " + format_size(least_memory)};
+    }
+    if (*size % page_bytes != 0) {
+        return Error{"--memory " + text + " is not a whole number of 4K pages: round it, for example to " +
+                     format_size(*size / page_bytes * page_bytes)};
+    }
+    options.memory_bytes = *size;
+    return {};
+}
+
+Result<void> set_timeout(RunOptions& options, const std::string& text) {
+    const auto duration = parse_duration(text);
+    if (!duration) {
+        return Error{"--timeout: " + duration.error().message};
+    }
+    options.timeout = *duration;
+    return {};
+}
+
+bool name_character(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+}
+
+Result<void> set_name(RunOptions& options, const std::string& text) {
+    if (text.size() > 64 || !std::all_of(text.begin(), text.end(), name_character)) {
+        return Error{"--name " + in_quotes(text) +
+                     " is no name for a domain: use at most 64 letters, digits and . _ -"};
+    }
+    options.name = text;
+    return {};
+}
+
+std::string name_from_kernel(const std::string& kernel) {
+    std::string name = fs::path{kernel}.filename().string().substr(0, 64);
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return !name_character(c); }, '-');
+    return name.empty() ? "domain" : name;
+}
+
+Result<void> set_console(RunOptions& options, const std::string& text) {
+    using Kind = console::ConsoleConfig::Kind;
+    if (text == "stdio" || text == "none") {
+        options.console.kind = text == "none" ? Kind::none : Kind::stdio;
+    } else if (text == "-") {
+        return Error{
+            "--console - is ambiguous: write --console stdio for this terminal, or ./- for a file of that name"};
+    } else {
+        options.console.kind = Kind::file;
+        options.console.file = text;
+    }
+    return {};
+}
+
+Result<void> set_json(RunOptions& options, const std::string& text) {
+    JsonTarget target;
+    if (text.starts_with("fd:")) {
+        const char* end = text.data() + text.size();
+        const auto [stop, error] = std::from_chars(text.data() + 3, end, target.descriptor);
+        if (error != std::errc{} || stop != end || target.descriptor < 1) {
+            return Error{"--json " + in_quotes(text) + " names no descriptor to write to: write, for example, fd:3"};
+        }
+    } else {
+        target.file = text;
+    }
+    options.json = target;
+    return {};
+}
+
+Result<void> set_home(RunOptions& options, const std::string& text) {
+    static const std::map<std::string, Home> homes{
+        {"auto", Home::automatic}, {"ring0", Home::ring0}, {"ring3", Home::ring3}};
+    const auto found = homes.find(text);
+    if (found == homes.end()) {
+        return Error{"--home " + in_quotes(text) + " is not known: choose auto, ring0 or ring3"};
+    }
+    options.home = found->second;
+    return {};
+}
+
+using Setter = std::function<Result<void>(RunOptions&, const std::string&)>;
+
+struct RunOption {
+    bool takes_value;
+    bool repeatable;
+    Setter set;
+};
+
+const std::map<std::string, RunOption>& run_option_table() {
+    const auto text = [](std::string RunOptions::*field) {
+        return [field](RunOptions& options, const std::string& value) -> Result<void> {
+            options.*field = value;
+            return {};
+        };
+    };
+    const auto flag = [](bool RunOptions::*field) {
+        return [field](RunOptions& options, const std::string&) -> Result<void> {
+            options.*field = true;
+            return {};
+        };
+    };
+    const auto add_initrd = [](RunOptions& options, const std::string& value) -> Result<void> {
+        options.initrds.push_back(value);
+        return {};
+    };
+    static const std::map<std::string, RunOption> table{{"kernel", {true, false, text(&RunOptions::kernel)}},
+                                                        {"initrd", {true, true, add_initrd}},
+                                                        {"cmdline", {true, false, text(&RunOptions::cmdline)}},
+                                                        {"memory", {true, false, set_memory}},
+                                                        {"name", {true, false, set_name}},
+                                                        {"timeout", {true, false, set_timeout}},
+                                                        {"console", {true, false, set_console}},
+                                                        {"no-reboot", {false, false, flag(&RunOptions::no_reboot)}},
+                                                        {"stats", {false, false, flag(&RunOptions::stats)}},
+                                                        {"json", {true, false, set_json}},
+                                                        {"home", {true, false, set_home}}};
+    return table;
+}
+
+/// The parser's complaint as one sentence.
+Error explain(const po::error& error, const std::string& verb) {
+    const std::string see = "; 'parapet help " + verb + "' lists the options";
+    if (const auto* unknown = dynamic_cast<const po::unknown_option*>(&error)) {
+        return Error{"unknown option " + in_quotes(unknown->get_option_name()) + see};
+    }
+    if (const auto* syntax = dynamic_cast<const po::invalid_command_line_syntax*>(&error)) {
+        using Kind = po::invalid_syntax::kind_t;
+        const std::string name = in_quotes(syntax->get_option_name());
+        switch (syntax->kind()) {
+        case Kind::missing_parameter:
+        case Kind::empty_adjacent_parameter:
+            return Error{"option " + name + " needs a value" + see};
+        case Kind::extra_parameter:
+            return Error{"option " + name + " takes no value" + see};
+        default:
+            break;
+        }
+    }
+    if (dynamic_cast<const po::too_many_positional_options_error*>(&error) != nullptr) {
+        return Error{"too many words on the command line" + see};
+    }
+    return Error{std::string{error.what()} + see};
+}
+
+Result<po::parsed_options> parse(const std::string& verb, const std::vector<std::string>& words,
+                                 const po::options_description& known,
+                                 const po::positional_options_description& positional) {
+    namespace style = po::command_line_style;
+    try {
+        return po::command_line_parser{words}
+            .options(known)
+            .positional(positional)
+            .style(style::unix_style & ~style::allow_guessing)
+            .run();
+    } catch (const po::error& error) {
+        return explain(error, verb);
+    }
+}
+
+bool asks_help(const po::parsed_options& parsed) {
+    return std::any_of(parsed.options.begin(), parsed.options.end(),
+                       [](const po::option& option) { return option.string_key == "help"; });
+}
+
+bool same_file(const std::string& a, const std::string& b) {
+    std::error_code error;
+    if (fs::equivalent(a, b, error)) {
+        return true;
+    }
+    return fs::weakly_canonical(fs::absolute(a, error), error) == fs::weakly_canonical(fs::absolute(b, error), error);
+}
+
+/// Whether writing to `file` would end up in our standard output (a character device like /dev/null is no matter).
+bool is_standard_output(const std::string& file) {
+    struct stat named {};
+    struct stat standard {};
+    return stat(file.c_str(), &named) == 0 && fstat(STDOUT_FILENO, &standard) == 0 && named.st_dev == standard.st_dev &&
+           named.st_ino == standard.st_ino && (!S_ISCHR(named.st_mode) || isatty(STDOUT_FILENO) == 1);
+}
+
+/// An output that would overwrite an input, or two outputs into one place.
+Result<void> check_contradictions(const RunOptions& options) {
+    using Kind = console::ConsoleConfig::Kind;
+    std::vector<std::string> inputs = options.initrds;
+    inputs.push_back(options.kernel);
+    const auto overwrites = [&](const std::string& output) {
+        return std::find_if(inputs.begin(), inputs.end(),
+                            [&](const std::string& input) { return same_file(input, output); });
+    };
+    const bool console_file = options.console.kind == Kind::file;
+    if (console_file && overwrites(options.console.file) != inputs.end()) {
+        return Error{"--console would overwrite " + in_quotes(options.console.file) +
+                     ", which the domain boots: name another file"};
+    }
+    if (!options.json) {
+        return {};
+    }
+    const JsonTarget& json = *options.json;
+    if (!json.file.empty() && overwrites(json.file) != inputs.end()) {
+        return Error{"--json would overwrite " + in_quotes(json.file) + ", which the domain boots: name another file"};
+    }
+    if (console_file && !json.file.empty() && same_file(json.file, options.console.file)) {
+        return Error{"--json and --console both name " + in_quotes(json.file) +
+                     ": give the statistics a file of their own"};
+    }
+    if (options.console.kind == Kind::stdio &&
+        (json.descriptor == STDOUT_FILENO || (!json.file.empty() && is_standard_output(json.file)))) {
+        return Error{"--json would mix the statistics into the console on standard output: use a file or fd:3, or "
+                     "--console none"};
+    }
+    return {};
+}
+
+/// Two forms that the parser would refuse: an empty `--cmdline=`, and `--json` alone, which means standard error.
+std::vector<std::string> normalise(const std::vector<std::string>& words) {
+    std::vector<std::string> result;
+    for (std::size_t i = 0; i < words.size(); ++i) {
+        if (words[i] == "--") {
+            result.insert(result.end(), words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
+            break;
+        }
+        const bool last = i + 1 == words.size() || words[i + 1].starts_with("--");
+        if (words[i] == "--cmdline=") {
+            result.insert(result.end(), {"--cmdline", ""});
+        } else if (words[i] == "--json" && last) {
+            result.push_back("--json=fd:2");
+        } else {
+            result.push_back(words[i]);
+        }
+    }
+    return result;
+}
+
+Result<Invocation> parse_run(const std::vector<std::string>& words) {
+    po::options_description known;
+    known.add_options()("help,h", "");
+    for (const auto& [name, option] : run_option_table()) {
+        if (option.takes_value) {
+            known.add_options()(name.c_str(), po::value<std::vector<std::string>>()->composing(), "");
+        } else {
+            known.add_options()(name.c_str(), "");
+        }
+    }
+    po::positional_options_description positional;
+    positional.add("kernel", -1);
+    const auto parsed = parse("run", normalise(words), known, positional);
+    if (!parsed) {
+        return parsed.error();
+    }
+    if (asks_help(*parsed)) {
+        return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = "run"};
+    }
+    Invocation invocation{.verb = Verb::run, .run = {}, .doctor = {}, .help_topic = {}};
+    std::set<std::string> seen;
+    for (const po::option& given : parsed->options) {
+        const RunOption& option = run_option_table().at(given.string_key);
+        const std::string value = given.value.empty() ? std::string{} : given.value.front();
+        if (!seen.insert(given.string_key).second && !option.repeatable) {
+            return given.string_key == "kernel"
+                       ? Error{"two kernels are given, " + in_quotes(invocation.run.kernel) + " and " +
+                               in_quotes(value) + ": name one (other options begin with --)"}
+                       : Error{"option '--" + given.string_key + "' is given twice: keep one"};
+        }
+        const bool swallowed = given.position_key < 0 && value.starts_with("--") && given.string_key != "cmdline";
+        if (swallowed) {
+            return Error{"option '--" + given.string_key + "' needs a value, but " + in_quotes(value) +
+                         " follows: give one (for a file of that name write ./" + value + ")"};
+        }
+        if (option.takes_value && value.empty() && given.string_key != "cmdline") {
+            return Error{"option '--" + given.string_key + "' has an empty value: give one, or leave the option out"};
+        }
+        if (const auto set = option.set(invocation.run, value); !set) {
+            return set.error();
+        }
+    }
+    if (invocation.run.kernel.empty()) {
+        return Error{"no kernel is given: write 'parapet run KERNEL'; 'parapet help run' explains"};
+    }
+    if (invocation.run.name.empty()) {
+        invocation.run.name = name_from_kernel(invocation.run.kernel);
+    }
+    if (const auto checked = check_contradictions(invocation.run); !checked) {
+        return checked.error();
+    }
+    return invocation;
+}
+
+Result<Invocation> parse_doctor(const std::vector<std::string>& words) {
+    po::options_description known;
+    known.add_options()("help,h", "")("json", "");
+    const auto parsed = parse("doctor", words, known, {});
+    if (!parsed) {
+        return parsed.error();
+    }
+    if (asks_help(*parsed)) {
+        return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = "doctor"};
+    }
+    Invocation invocation{.verb = Verb::doctor, .run = {}, .doctor = {}, .help_topic = {}};
+    invocation.doctor.json = !parsed->options.empty();
+    return invocation;
+}
+
+Result<Invocation> parse_help(const std::vector<std::string>& words) {
+    const std::string topic = words.empty() ? std::string{} : words.front();
+    if (words.size() > 1 || help_text(topic).empty()) {
+        return Error{"there is no help about " + in_quotes(words.back()) + ": 'parapet help' lists the commands"};
+    }
+    return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = topic};
+}
+
+} // namespace
+
+Result<Invocation> parse_command_line(const std::vector<std::string>& arguments) {
+    if (arguments.empty()) {
+        return Error{"no command is given: 'parapet help' lists them, 'parapet run KERNEL' boots a kernel"};
+    }
+    const std::string& verb = arguments.front();
+    const std::vector<std::string> rest{arguments.begin() + 1, arguments.end()};
+    if (verb == "run") {
+        return parse_run(rest);
+    }
+    if (verb == "doctor") {
+        return parse_doctor(rest);
+    }
+    if (verb == "help" || verb == "--help" || verb == "-h") {
+        return parse_help(rest);
+    }
+    if (verb == "version" || verb == "--version") {
+        if (rest.empty()) {
+            return Invocation{.verb = Verb::version, .run = {}, .doctor = {}, .help_topic = {}};
+        }
+        if (rest.front() == "--help" || rest.front() == "-h") {
+            return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = "version"};
+        }
+        return Error{"'parapet version' takes no further words: leave " + in_quotes(rest.front()) + " out"};
+    }
+    const std::string_view similar = similar_verb(verb);
+    return Error{"unknown command " + in_quotes(verb) +
+                 (similar.empty() ? std::string{": 'parapet help' lists the commands"}
+                                  : ": did you mean 'parapet " + std::string{similar} + "'?")};
+}
+
+} // namespace parapet::cli
