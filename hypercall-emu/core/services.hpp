@@ -31,6 +31,8 @@ void handle_entry(Vcpu& vcpu);
 [[nodiscard]] bool emulate_software_interrupt(Vcpu& vcpu);
 /// A write fault of the guest kernel on one of its page tables: emulate the store. False: the fault is the guest's.
 [[nodiscard]] bool emulate_page_table_write(Vcpu& vcpu, GuestVa va);
+/// Set debug register 0-3, 6 or 7 if the value is the guest's to have. 0, -XEN_EINVAL or -XEN_EPERM.
+[[nodiscard]] Status set_debug_register(Vcpu& vcpu, unsigned number, u64 value);
 /// The policy's answer for a CPUID leaf.
 void guest_cpuid(const Domain& domain, u32 leaf, u32 subleaf, u32 (&out)[4]);
 
@@ -43,6 +45,14 @@ void raise_virq(Vcpu& vcpu, unsigned virq);
 /// Take the bits that the vmm set in the mailbox and turn them into pending ports.
 void take_mailbox(Domain& domain);
 [[nodiscard]] bool event_deliverable(const Vcpu& vcpu);
+/// Unmask `port` and make it noticed if it is pending.
+void unmask_port(Domain& domain, Port port);
+[[nodiscard]] bool port_is_pending(const Domain& domain, Port port);
+void clear_port_pending(Domain& domain, Port port);
+/// Is `virq` one per domain (rather than one per vCPU)?
+[[nodiscard]] bool virq_is_global(unsigned virq);
+/// End a block or poll of `vcpu`, or have it look at its events.
+void kick(Vcpu& vcpu);
 
 // ---- time.cpp ----
 
@@ -63,6 +73,13 @@ void refresh_time_info(Vcpu& vcpu);
 
 /// An interrupt came while blocked: run on, or block again.
 void handle_wake(Vcpu& vcpu);
+/// End the domain for `reason` (SHUTDOWN_*): tell the vmm, never run the guest again.
+void shut_down(Vcpu& vcpu, u32 reason);
+
+// ---- vcpu_start.cpp ----
+
+/// First entry (vector::START) of a vCPU that VCPUOP_initialise prepared: load its registers and segment bases.
+void start_vcpu(Vcpu& vcpu);
 
 // ---- crash.cpp ----
 

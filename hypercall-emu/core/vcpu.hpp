@@ -133,6 +133,22 @@ struct Vcpu {
     struct { u64 rip, rsp, cr2, vector, count; } last_fault; ///< to notice a guest that loops on one fault
     CallTrace trace;
 
+    // ---- events.cpp, time.cpp, sched.cpp, vcpu_op.cpp ----
+    bool kicked;          ///< something happened that ends SCHEDOP_block or SCHEDOP_poll; set by any vCPU
+    bool initialised;     ///< VCPUOP_initialise was done, or the builder's vCPU
+    bool started;         ///< has run guest code
+    bool nmi_pending;     ///< VCPUOP_send_nmi; traps.cpp delivers it to traps[2]
+    u32 poll_port;        ///< the only port polled, 0: any
+    u64 periodic_next_ns; ///< when the periodic timer is next due
+    Regs start_regs;      ///< VCPUOP_initialise: loaded by start_vcpu()
+    u64 start_fs_base, start_gs_kernel, start_gs_user;
+
+    // ---- emulate.cpp, msr.cpp, port_io.cpp ----
+    u64 io_bitmap_va;    ///< PHYSDEVOP_set_iobitmap: guest VA, 0: none
+    u32 io_bitmap_ports; ///< ports that it covers
+    u64 tsc_aux;         ///< what rdtscp and rdpid show
+    u64 spec_ctrl;       ///< as the guest set it; not loaded
+
     [[nodiscard]] abi::vcpu_info64& info64() { return *reinterpret_cast<abi::vcpu_info64*>(info); }
 };
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Port I/O of a domain without devices: where it is allowed, reads give ones and writes vanish.
+#include "hypercall-emu/core/emulate.hpp"
+#include "hypercall-emu/core/guest_memory.hpp"
+
+namespace parapet::nucleus {
+
+namespace {
+
+/// A port is open by IOPL, or by a clear bit for each of its bytes in the bitmap that the guest registered.
+bool port_open(Vcpu& vcpu, u32 port, unsigned size) {
+    if (iopl_allows(vcpu))
+        return true;
+    if (vcpu.io_bitmap_va == 0 || port + size > vcpu.io_bitmap_ports)
+        return false;
+    u8 bits[2] = {0xff, 0xff};
+    if (!copy_from_guest(vcpu, &bits[0], {vcpu.io_bitmap_va + port / 8}, 1))
+        return false;
+    if (port % 8 + size > 8 && !copy_from_guest(vcpu, &bits[1], {vcpu.io_bitmap_va + port / 8 + 1}, 1))
+        return false;
+    const unsigned word = bits[0] | (static_cast<unsigned>(bits[1]) << 8);
+    return (word & (((1u << size) - 1) << (port % 8))) == 0;
+}
+
+Emulation string_io(Vcpu& vcpu, const Instruction& insn, unsigned size, bool input) {
+    if (insn.segment != Segment::flat)
+        return Emulation::refused;
+    if (count_exhausted(vcpu, insn))
+        return Emulation::done;
+    const Regs& regs = *vcpu.regs;
+    const GuestVa va{(input ? regs.rdi : regs.rsi) & size_mask(insn.address_size)};
+    u64 value = ~0ULL;
+    if (input ? !copy_to_guest(vcpu, va, &value, size) : !copy_from_guest(vcpu, &value, va, size))
+        return Emulation::refused;
+    return finish_element(vcpu, insn, size, !input, input);
+}
+
+} // namespace
+
+bool iopl_allows(const Vcpu& vcpu) {
+    // The kernel counts as ring 1, as in Xen without the architectural_iopl assist.
+    return vcpu.iopl >= (vcpu.kernel_mode != 0 ? 1u : 3u);
+}
+
+Emulation emulate_port_io(Vcpu& vcpu, const Instruction& insn) {
+    Regs& regs = *vcpu.regs;
+    const bool byte = (insn.opcode & 1) == 0;
+    const unsigned size = byte ? 1 : insn.operand_prefix ? 2 : 4;
+    const bool by_immediate = insn.opcode >= 0xe4 && insn.opcode <= 0xe7;
+    const u32 port = by_immediate ? static_cast<u8>(insn.immediate) : static_cast<u16>(regs.rdx);
+    if (!port_open(vcpu, port, size))
+        return Emulation::refused;
+    if (insn.opcode <= 0x6f)
+        return string_io(vcpu, insn, size, insn.opcode <= 0x6d);
+    if ((insn.opcode & 2) == 0)
+        write_register(regs, 0, size, true, ~0ULL);
+    return Emulation::done;
+}
+
+} // namespace parapet::nucleus
