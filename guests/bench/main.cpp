@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures what a PV kernel asks of its hypervisor, on Parapet and on Xen alike. Command line:
-//   only=NAME[,NAME…]  only these operations        iters=N    exactly N times instead of by time
+//   only=NAME[+NAME…]  only these operations        iters=N    exactly N times instead of by time
 //   target_ms=N        time per operation (300)     list       print the names
 //   mode=step          each operation once warmed up, then once between markers (see marker.hpp)
 // One line each:  bench: <name> iters=<n> tsc=<ticks in all> ns=<per operation> [ns_part=<per entry>]
@@ -43,17 +43,21 @@ Options read_options() {
     return options;
 }
 
-/// Whether `name` is one of the comma-separated names, or there are none.
+bool ends_name(char c) {
+    return c == 0 || c == '+' || c == ','; // QEMU takes commas in a multiboot module's arguments for itself
+}
+
+/// Whether `name` is one of the names, or there are none.
 bool wanted(const char* names, const char* name) {
     if (names[0] == 0) {
         return true;
     }
     const size_t length = strlen(name);
     for (const char* at = names; *at != 0;) {
-        if (strncmp(at, name, length) == 0 && (at[length] == 0 || at[length] == ',')) {
+        if (strncmp(at, name, length) == 0 && ends_name(at[length])) {
             return true;
         }
-        while (*at != 0 && *at++ != ',') {
+        while (*at != 0 && !ends_name(*at++)) {
         }
     }
     return false;

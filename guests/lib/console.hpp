@@ -2,6 +2,7 @@
 // Text output: the console ring of an unprivileged domain, console_io of an initial domain.
 #pragma once
 
+#include <cstdarg>
 #include <cstddef>
 
 #include "guests/lib/abi.hpp"
@@ -21,5 +22,7 @@ __attribute__((format(printf, 1, 2))) void print(const char* format, ...);
 
 /// The same into a buffer; always ends it with a NUL. Returns the length written.
 __attribute__((format(printf, 3, 4))) size_t print_to(char* buffer, size_t size, const char* format, ...);
+
+size_t print_to_list(char* buffer, size_t size, const char* format, va_list& arguments);
 
 } // namespace parapet::guest

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // A small formatter for print() and print_to().
-#include <cstdarg>
-
 #include "guests/lib/console.hpp"
 
 namespace parapet::guest {
@@ -108,7 +106,9 @@ void put_argument(Sink& sink, const Spec& spec, va_list& arguments) {
     }
 }
 
-size_t format_into(char* buffer, size_t size, const char* format, va_list& arguments) {
+} // namespace
+
+size_t print_to_list(char* buffer, size_t size, const char* format, va_list& arguments) {
     Sink sink{buffer, size};
     for (const char* at = format; *at != 0; ++at) {
         if (*at != '%') {
@@ -126,13 +126,11 @@ size_t format_into(char* buffer, size_t size, const char* format, va_list& argum
     return sink.used;
 }
 
-} // namespace
-
 void print(const char* format, ...) {
     char buffer[256];
     va_list arguments;
     va_start(arguments, format);
-    const size_t length = format_into(buffer, sizeof(buffer), format, arguments);
+    const size_t length = print_to_list(buffer, sizeof(buffer), format, arguments);
     va_end(arguments);
     console_write(buffer, length);
 }
@@ -140,7 +138,7 @@ void print(const char* format, ...) {
 size_t print_to(char* buffer, size_t size, const char* format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    const size_t length = format_into(buffer, size, format, arguments);
+    const size_t length = print_to_list(buffer, size, format, arguments);
     va_end(arguments);
     return length;
 }
