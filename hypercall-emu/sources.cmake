@@ -9,4 +9,7 @@ set(NUCLEUS_CORE_SOURCES
   core/msr.cpp
   core/port_io.cpp
   core/software_interrupt.cpp
+  core/alu.cpp
+  core/store.cpp
+  core/page_table_trap.cpp
 )
