@@ -65,6 +65,15 @@ struct Domain {
     bool dead;
     u32 nr_vcpus;
     Vcpu* vcpus[doorbell::MAX_VCPUS];
+    static constexpr unsigned NR_WATCHDOGS = 2;
+    u64 watchdog_deadline_ns[NR_WATCHDOGS]; ///< 0: not in use
+    u32 shutdown_code_plus_1;               ///< SCHEDOP_shutdown_code, 0: not set
+    bool has_pirq_eoi_page;                 ///< PHYSDEVOP_pirq_eoi_gmfn was done; its frame stays referenced
 };
+
+/// The vCPU of that number, or nullptr.
+[[nodiscard]] inline Vcpu* find_vcpu(Domain& domain, u64 id) {
+    return id < domain.nr_vcpus && id < doorbell::MAX_VCPUS ? domain.vcpus[id] : nullptr;
+}
 
 } // namespace parapet::nucleus

@@ -84,6 +84,7 @@ struct Vcpu {
     Regs* regs;        ///< of the guest, valid while the core runs
     u64 cr2;           ///< of the page fault being handled
     u64 cr3;           ///< root the guest is to run on (machine address)
+    u64 loaded_cr3;    ///< what the processor's CR3 holds (home ring0), 0: unknown
     u64 kernel_cr3;    ///< guest kernel root
     u64 user_cr3;      ///< guest user root, 0: none
     u64 kernel_sp;     ///< stack of the guest kernel for entries from user mode
@@ -92,10 +93,11 @@ struct Vcpu {
     ExitWork work;
     u8 kernel_mode; ///< 1: the guest kernel runs, 0: guest user mode
     u8 syscall_masks_events;
-    u8 in_core;   ///< home ring3: the core, not the guest, is what ring 3 runs
-    u8 ts;        ///< CR0.TS as the guest set it
-    u32 irq_bits; ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
-    u64 syscalls; ///< counted by the fast path
+    u8 in_core;       ///< home ring3: the core, not the guest, is what ring 3 runs
+    u8 ts;            ///< CR0.TS as the guest set it
+    u32 irq_bits;     ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
+    u64 syscalls;     ///< counted by the fast path
+    u64 syscall_stub; ///< LSTAR, where SYSCALL may arrive as a page fault
 
     static constexpr u32 IRQ_TIMER = 1, IRQ_MAILBOX = 2, IRQ_WAKE = 4;
 
@@ -106,8 +108,8 @@ struct Vcpu {
     bool preempted; ///< the running hypercall asked for continuation (continue_hypercall)
     HypercallArgs continuation;
     bool in_multicall;
-    bool switched_context;     ///< iret replaced the registers: there is no result to store
-    bool poll_wait; ///< SCHEDOP_poll: woken by any of the polled ports
+    bool switched_context; ///< iret replaced the registers: there is no result to store
+    bool poll_wait;        ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;
     TrapHandler traps[256];
     Callback event_callback, failsafe_callback, syscall32_callback, sysenter_callback, nmi_callback;
@@ -129,8 +131,10 @@ struct Vcpu {
     Mfn kernel_root, user_root; ///< user_root NO_MFN: none
     u32 iopl;
     u32 double_faults;
-    bool tlb_stale;           ///< a writable mapping was dropped and may linger in this vCPU's TLB
-    struct { u64 rip, rsp, cr2, vector, count; } last_fault; ///< to notice a guest that loops on one fault
+    bool tlb_stale; ///< a writable mapping was dropped and may linger in this vCPU's TLB
+    struct {
+        u64 rip, rsp, cr2, vector, count;
+    } last_fault; ///< to notice a guest that loops on one fault
     CallTrace trace;
 
     // ---- events.cpp, time.cpp, sched.cpp, vcpu_op.cpp ----

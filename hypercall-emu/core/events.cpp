@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Event delivery, 2-level ABI: pending bits in shared_info, and the mailbox that brings the vmm's events.
+//
+//   pending bit of the port --not masked--> word bit in the vCPU's pending_sel --> upcall_pending --> kick
+//
+// The guest changes the same words at the same time, from any vCPU: every access is atomic, and a step is taken only
+// by whoever set the bit before it.
+#include "hypercall-emu/core/services.hpp"
+
+namespace parapet::nucleus {
+namespace {
+
+constexpr unsigned BITS = 64;
+
+constexpr u64 bit_of(Port port) {
+    return 1ULL << (port.number % BITS);
+}
+
+bool test_and_set(u64& word, u64 bit) {
+    return (__atomic_fetch_or(&word, bit, __ATOMIC_SEQ_CST) & bit) != 0;
+}
+
+void notice(Vcpu& target, unsigned word) {
+    abi::vcpu_info64& info = target.info64();
+    if (test_and_set(info.evtchn_pending_sel, 1ULL << word))
+        return;
+    if (__atomic_exchange_n(&info.evtchn_upcall_pending, uint8_t{1}, __ATOMIC_SEQ_CST) == 0)
+        kick(target);
+}
+
+/// SCHEDOP_poll waits for masked ports as well.
+void wake_pollers(Domain& domain, Port port) {
+    for (u32 id = 0; id < domain.nr_vcpus; id++) {
+        Vcpu* vcpu = domain.vcpus[id];
+        if (vcpu != nullptr && vcpu->poll_wait && (vcpu->poll_port == 0 || vcpu->poll_port == port.number))
+            kick(*vcpu);
+    }
+}
+
+void open_host_channel(Domain& domain, u32 port) {
+    if (port == 0 || port >= NR_CHANNELS)
+        return;
+    domain.channels[port] = {.state = ChannelState::host, .virq = 0, .remote_domain = 0, .vcpu = 0, .remote_port = port};
+}
+
+} // namespace
+
+/// Precondition: the domain is zeroed, its shared_info mapped.
+void init_events(Domain& domain) {
+    for (abi::vcpu_info64& info : domain.shared->vcpu_info)
+        info.evtchn_upcall_mask = 1;
+    open_host_channel(domain, domain.boot->domain.store_port);
+    open_host_channel(domain, domain.boot->domain.console_port);
+}
+
+void kick(Vcpu& vcpu) {
+    __atomic_store_n(&vcpu.kicked, true, __ATOMIC_SEQ_CST);
+    // With one vCPU it is the one that runs this code; otherwise Machine::wake of the calling vCPU does nothing.
+    if (vcpu.domain->nr_vcpus > 1)
+        vcpu.domain->machine->wake(vcpu.id);
+}
+
+void set_port_pending(Domain& domain, Port port) {
+    const unsigned word = port.number / BITS;
+    abi::shared_info64& shared = *domain.shared;
+    if (test_and_set(shared.evtchn_pending[word], bit_of(port)))
+        return;
+    Vcpu* target = find_vcpu(domain, domain.channels[port.number].vcpu);
+    if (target != nullptr && (__atomic_load_n(&shared.evtchn_mask[word], __ATOMIC_SEQ_CST) & bit_of(port)) == 0)
+        notice(*target, word);
+    wake_pollers(domain, port);
+}
+
+void clear_port_pending(Domain& domain, Port port) {
+    __atomic_fetch_and(&domain.shared->evtchn_pending[port.number / BITS], ~bit_of(port), __ATOMIC_SEQ_CST);
+}
+
+bool port_is_pending(const Domain& domain, Port port) {
+    return (__atomic_load_n(&domain.shared->evtchn_pending[port.number / BITS], __ATOMIC_SEQ_CST) & bit_of(port)) != 0;
+}
+
+void unmask_port(Domain& domain, Port port) {
+    const unsigned word = port.number / BITS;
+    const u64 before = __atomic_fetch_and(&domain.shared->evtchn_mask[word], ~bit_of(port), __ATOMIC_SEQ_CST);
+    Vcpu* target = find_vcpu(domain, domain.channels[port.number].vcpu);
+    if ((before & bit_of(port)) != 0 && target != nullptr && port_is_pending(domain, port))
+        notice(*target, word);
+}
+
+bool virq_is_global(unsigned virq) {
+    return virq != abi::VIRQ_TIMER && virq != abi::VIRQ_DEBUG && virq != abi::VIRQ_XENOPROF && virq != abi::VIRQ_XENPMU;
+}
+
+void raise_virq(Vcpu& vcpu, unsigned virq) {
+    Domain& domain = *vcpu.domain;
+    if (virq >= abi::NR_VIRQS)
+        return;
+    const u32 port = domain.virq_port[virq_is_global(virq) ? 0 : vcpu.id][virq];
+    if (port != 0)
+        set_port_pending(domain, {port});
+}
+
+void take_mailbox(Domain& domain) {
+    doorbell::PortBitmap& bitmap = domain.machine->mailbox->to_nucleus;
+    u64 words = __atomic_exchange_n(&bitmap.selector, 0, __ATOMIC_SEQ_CST);
+    while (words != 0) {
+        const unsigned word = static_cast<unsigned>(__builtin_ctzll(words));
+        words &= words - 1;
+        u64 bits = __atomic_exchange_n(&bitmap.word[word], 0, __ATOMIC_SEQ_CST);
+        while (bits != 0) {
+            const u32 port = word * BITS + static_cast<u32>(__builtin_ctzll(bits));
+            bits &= bits - 1;
+            // A port that the guest closed meanwhile, or reused for something else, is not the vmm's any more.
+            if (domain.channels[port].state == ChannelState::host)
+                set_port_pending(domain, {port});
+        }
+    }
+}
+
+bool event_deliverable(const Vcpu& vcpu) {
+    const u64 pending = __atomic_load_n(&vcpu.info[offsetof(abi::vcpu_info64, evtchn_upcall_pending)], __ATOMIC_SEQ_CST);
+    const u64 masked = __atomic_load_n(&vcpu.info[offsetof(abi::vcpu_info64, evtchn_upcall_mask)], __ATOMIC_SEQ_CST);
+    return pending != 0 && masked == 0;
+}
+
+} // namespace parapet::nucleus
