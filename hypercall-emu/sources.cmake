@@ -12,4 +12,18 @@ set(NUCLEUS_CORE_SOURCES
   core/alu.cpp
   core/store.cpp
   core/page_table_trap.cpp
+  core/bytes.cpp
+  core/crash.cpp
+  core/descriptor.cpp
+  core/dispatch.cpp
+  core/frame_types.cpp
+  core/guest_memory.cpp
+  core/hypercall_table.cpp
+  core/mmu_update.cpp
+  core/mmuext_op.cpp
+  core/roots.cpp
+  core/start.cpp
+  core/table_validation.cpp
+  core/tlb.cpp
+  core/traps.cpp
 )

@@ -34,6 +34,8 @@ inline constexpr uint64_t BOOT_INFO_VA = NUCLEUS_VA + 0x40000000; ///< one or mo
 inline constexpr uint64_t MAILBOX_VA = NUCLEUS_VA + 0x50000000;
 inline constexpr uint64_t VCPU_AREA_VA = NUCLEUS_VA + 0x60000000;   ///< VCPU_AREA_SIZE per vCPU
 inline constexpr uint64_t FRAME_TABLE_VA = NUCLEUS_VA + 0x80000000; ///< one uint64_t per MFN
+inline constexpr uint64_t M2P_WRITABLE_VA =
+    NUCLEUS_VA + 0x2000000000; ///< the m2p as the nucleus writes it (supervisor)
 inline constexpr uint64_t DIRECTMAP_VA = slot_va(DIRECTMAP_SLOT);
 inline constexpr uint64_t DESCRIPTOR_VA = slot_va(DESCRIPTOR_SLOT);
 

@@ -14,6 +14,7 @@ public:
     /// Where all VM memory is mapped for the core; frame n at base + n * 4096.
     u8* directmap = nullptr;
     doorbell::Mailbox* mailbox = nullptr;
+    struct Vcpu* vcpu = nullptr; ///< the one that runs here
 
     [[nodiscard]] void* frame(Mfn mfn) const { return directmap + mfn.address(); }
     [[nodiscard]] Pte* table(Mfn mfn) const { return static_cast<Pte*>(frame(mfn)); }

@@ -17,10 +17,11 @@ static_assert(sizeof(Regs) == 22 * 8);
 
 /// Causes of an entry beyond the processor's vectors 0-255.
 namespace vector {
-inline constexpr u64 SYSCALL = 0x100;  ///< SYSCALL instruction: a hypercall in kernel mode, a system call in user mode
-inline constexpr u64 WAKE = 0x101;     ///< the vCPU blocked and an interrupt came
-inline constexpr u64 FAILSAFE = 0x102; ///< the processor refused the frame that was to be returned to the guest
-inline constexpr u64 START = 0x103;    ///< first entry of this vCPU
+inline constexpr u64 SYSCALL = 0x100;   ///< SYSCALL instruction: a hypercall in kernel mode, a system call in user mode
+inline constexpr u64 WAKE = 0x101;      ///< the vCPU blocked and an interrupt came
+inline constexpr u64 FAILSAFE = 0x102;  ///< the processor refused the frame that was to be returned to the guest
+inline constexpr u64 START = 0x103;     ///< first entry of this vCPU
+inline constexpr u64 SYSCALL32 = 0x104; ///< SYSCALL of 32-bit code in user mode
 } // namespace vector
 
 namespace rflags {

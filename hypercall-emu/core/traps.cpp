@@ -151,6 +151,15 @@ void system_call(Vcpu& vcpu) {
     bounce(vcpu, {vcpu.syscall_entry, vcpu.syscall_masks_events != 0, false, false, 0});
 }
 
+/// SYSCALL of compatibility code. Without a callback for it, it is an undefined instruction.
+void system_call32(Vcpu& vcpu) {
+    if (vcpu.kernel_mode || vcpu.syscall32_callback.address == 0) {
+        deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
+        return;
+    }
+    bounce(vcpu, {vcpu.syscall32_callback.address, vcpu.syscall32_callback.mask_events, false, false, 0});
+}
+
 void exception(Vcpu& vcpu, unsigned vector) {
     vcpu.domain->machine->mailbox->counters.exceptions[vector]++;
     if (loops_on_fault(vcpu, vector)) {
@@ -246,6 +255,8 @@ void handle_entry(Vcpu& vcpu) {
             vcpu.syscalls++;
             system_call(vcpu);
         }
+    } else if (why == vector::SYSCALL32) {
+        system_call32(vcpu);
     } else if (why == vector::WAKE) {
         handle_wake(vcpu);
     } else if (why == vector::FAILSAFE) {

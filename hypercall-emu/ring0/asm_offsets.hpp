@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Offsets and constants that the entry assembly uses. As macros for entry.S; held against the structures below.
+#pragma once
+
+#define OFF_REGS 0
+#define OFF_CR2 8
+#define OFF_CR3 16
+#define OFF_LOADED_CR3 24
+#define OFF_KERNEL_CR3 32
+#define OFF_USER_CR3 40
+#define OFF_KERNEL_SP 48
+#define OFF_INFO 56
+#define OFF_SYSCALL_ENTRY 64
+
+#define REG_RAX 80
+#define REG_RCX 88
+#define REG_R11 48
+#define REG_VECTOR 120
+#define REG_ERROR 128
+#define REG_RIP 136
+#define REG_CS 144
+#define REG_RFLAGS 152
+#define REG_RSP 160
+#define REG_SS 168
+#define REGS_SIZE 176
+
+#define AREA_MASK -65536
+#define AREA_CORE_STACK_TOP 0x8000
+#define AREA_ENTRY_TOP 0xc000
+
+#define VECTOR_SYSCALL 0x100
+#define VECTOR_FAILSAFE 0x102
+#define VECTOR_SYSCALL32 0x104
+
+#define SEL_USER_CS32 0xe023
+#define SEL_USER_SS 0xe02b
+#define SEL_USER_CS 0xe033
+
+#ifndef __ASSEMBLER__
+#include "hypercall-emu/core/vcpu.hpp"
+#include "pv-abi/arch.hpp"
+#include "pv-abi/doorbell.hpp"
+#include "pv-abi/nucleus_image.hpp"
+
+namespace parapet::nucleus {
+static_assert(offsetof(Vcpu, regs) == OFF_REGS);
+static_assert(offsetof(Vcpu, cr2) == OFF_CR2);
+static_assert(offsetof(Vcpu, cr3) == OFF_CR3);
+static_assert(offsetof(Vcpu, loaded_cr3) == OFF_LOADED_CR3);
+static_assert(offsetof(Vcpu, kernel_cr3) == OFF_KERNEL_CR3);
+static_assert(offsetof(Vcpu, user_cr3) == OFF_USER_CR3);
+static_assert(offsetof(Vcpu, kernel_sp) == OFF_KERNEL_SP);
+static_assert(offsetof(Vcpu, info) == OFF_INFO);
+static_assert(offsetof(Vcpu, syscall_entry) == OFF_SYSCALL_ENTRY);
+static_assert(offsetof(Regs, rax) == REG_RAX);
+static_assert(offsetof(Regs, rcx) == REG_RCX);
+static_assert(offsetof(Regs, r11) == REG_R11);
+static_assert(offsetof(Regs, vector) == REG_VECTOR);
+static_assert(offsetof(Regs, error) == REG_ERROR);
+static_assert(offsetof(Regs, rip) == REG_RIP);
+static_assert(offsetof(Regs, cs) == REG_CS);
+static_assert(offsetof(Regs, rflags) == REG_RFLAGS);
+static_assert(offsetof(Regs, rsp) == REG_RSP);
+static_assert(offsetof(Regs, ss) == REG_SS);
+static_assert(sizeof(Regs) == REGS_SIZE);
+static_assert(doorbell::VCPU_AREA_SIZE == static_cast<u64>(-(AREA_MASK)));
+static_assert(doorbell::AREA_CORE_STACK_END == AREA_CORE_STACK_TOP);
+static_assert(doorbell::AREA_ENTRY_END == AREA_ENTRY_TOP);
+static_assert(sizeof(Vcpu) <= doorbell::AREA_CORE_STACK);
+static_assert(vector::SYSCALL == VECTOR_SYSCALL && vector::FAILSAFE == VECTOR_FAILSAFE &&
+              vector::SYSCALL32 == VECTOR_SYSCALL32);
+static_assert(abi::x64::FLAT_KERNEL_CS == SEL_USER_CS && abi::x64::FLAT_KERNEL_SS == SEL_USER_SS);
+} // namespace parapet::nucleus
+#endif

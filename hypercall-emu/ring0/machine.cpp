@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The core's Machine, home ring0: privileged instructions are at hand.
+#include "hypercall-emu/core/machine.hpp"
+
+#include "hypercall-emu/core/vcpu.hpp"
+#include "hypercall-emu/ring0/privileged.hpp"
+
+namespace parapet::nucleus {
+
+void Machine::write_pte(Pte* slot, Pte value) {
+    __atomic_store_n(&slot->raw, value.raw, __ATOMIC_RELEASE);
+}
+
+bool Machine::replace_pte(Pte* slot, Pte expected, Pte value) {
+    return __atomic_compare_exchange_n(&slot->raw, &expected.raw, value.raw, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+void Machine::activate_root(u64 cr3) {
+    vcpu->loaded_cr3 = cr3;
+    write_cr3(cr3);
+}
+
+u64 Machine::read_tsc() {
+    return read_tsc_counter();
+}
+
+int64_t Machine::request(doorbell::Request kind, u32 length) {
+    mailbox->request.kind = kind;
+    mailbox->request.length = length;
+    out_byte(doorbell::REQUEST_PORT, 0);
+    return mailbox->request.result;
+}
+
+void Machine::wake(u32 vcpu_id) {
+    write_msr(msr::X2APIC_ICR, static_cast<u64>(vcpu_id) << 32 | doorbell::WAKE_VECTOR);
+}
+
+} // namespace parapet::nucleus

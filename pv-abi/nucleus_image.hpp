@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The nucleus as a flat image, and the per-vCPU area around it: what the vmm must know to lay them out.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace parapet::doorbell {
+
+inline constexpr uint64_t IMAGE_MAGIC = 0x7375656c63754e50ULL;
+
+/// First bytes of an image (section .head of its entry.S). All are virtual addresses.
+struct ImageHeader {
+    uint64_t magic;
+    uint64_t text_end; ///< [NUCLEUS_VA, text_end): read and execute
+    uint64_t file_end; ///< [text_end, file_end): data; [file_end, image_end): zeroes
+    uint64_t image_end;
+    uint64_t vector_stubs;      ///< 256 stubs of STUB_SIZE bytes
+    uint64_t boot_entry;        ///< first instruction of vCPU 0; rdi: its area
+    uint64_t syscall_entry;     ///< rsp: &Regs::rsp, which holds the caller's; rcx, r11 as SYSCALL leaves them
+    uint64_t syscall32_entry;   ///< the same for compatibility code
+};
+
+inline constexpr uint64_t STUB_SIZE = 16;
+
+// ---- One vCPU's area (doorbell.hpp: VCPU_AREA_VA, VCPU_AREA_SIZE), offsets from its start ----
+
+inline constexpr uint64_t AREA_VCPU = 0x0000;       ///< nucleus::Vcpu
+inline constexpr uint64_t AREA_CORE_STACK = 0x4000; ///< grows down from its end
+inline constexpr uint64_t AREA_CORE_STACK_END = 0x8000;
+inline constexpr uint64_t AREA_GDT = 0x8000; ///< the nucleus's page of the GDT window, descriptors from 0xe000 on
+inline constexpr uint64_t AREA_TSS = 0x9000;
+inline constexpr uint64_t AREA_IST_END = 0xb000; ///< stack of the double fault, one page
+inline constexpr uint64_t AREA_ENTRY_END =
+    0xc000; ///< stack of entries from ring 3 (TSS.RSP0), one page; Regs at its end
+inline constexpr uint64_t AREA_SYSCALL_STUB = 0xc000;   ///< LSTAR: a few instructions that find this area (executable)
+inline constexpr uint64_t AREA_SYSCALL32_STUB = 0xc020; ///< CSTAR
+inline constexpr uint64_t AREA_END = 0xd000;
+
+// Selectors of the nucleus, in the GDT page above.
+inline constexpr uint16_t NUCLEUS_CS = 0xe008;
+inline constexpr uint16_t NUCLEUS_DS = 0xe010;
+inline constexpr uint16_t NUCLEUS_TSS = 0xe040;
+inline constexpr uint16_t NUCLEUS_LDT = 0xe050;
+
+} // namespace parapet::doorbell
