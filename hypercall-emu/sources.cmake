@@ -26,4 +26,19 @@ set(NUCLEUS_CORE_SOURCES
   core/table_validation.cpp
   core/tlb.cpp
   core/traps.cpp
+  core/events.cpp
+  core/event_channel_op.cpp
+  core/time.cpp
+  core/timer.cpp
+  core/sched.cpp
+  core/vcpu_op.cpp
+  core/vcpu_start.cpp
+  core/version.cpp
+  core/console_io.cpp
+  core/physdev.cpp
+  core/vm_assist.cpp
+  core/callbacks.cpp
+  core/trap_table.cpp
+  core/segments.cpp
+  core/debug_registers.cpp
 )

@@ -54,10 +54,12 @@ void init_events(Domain& domain) {
 }
 
 void kick(Vcpu& vcpu) {
+    Machine& machine = *vcpu.domain->machine;
     __atomic_store_n(&vcpu.kicked, true, __ATOMIC_SEQ_CST);
-    // With one vCPU it is the one that runs this code; otherwise Machine::wake of the calling vCPU does nothing.
-    if (vcpu.domain->nr_vcpus > 1)
-        vcpu.domain->machine->wake(vcpu.id);
+    if (vcpu.domain->nr_vcpus == 1 || machine.vcpu == &vcpu)
+        handle_wake(vcpu); // it is the one that runs this code
+    else
+        machine.wake(vcpu.id);
 }
 
 void set_port_pending(Domain& domain, Port port) {

@@ -35,8 +35,8 @@ void fall_asleep(Vcpu& vcpu) {
     vcpu.work.flags |= ExitWork::BLOCK;
     vcpu.domain->machine->mailbox->counters.blocks++;
     set_runstate(vcpu, abi::RUNSTATE_blocked);
-    arm_timer(vcpu); // may find a deadline passed
-    if (wake_due(vcpu))
+    arm_timer(vcpu); // may find a deadline passed, and kick
+    if (vcpu.blocked && wake_due(vcpu))
         unblock(vcpu);
 }
 

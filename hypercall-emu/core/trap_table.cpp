@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// set_trap_table: the guest's virtual IDT.
+#include "hypercall-emu/core/checks.hpp"
+#include "hypercall-emu/core/guest_memory.hpp"
+#include "hypercall-emu/core/hypercalls.hpp"
+#include "pv-abi/trap.hpp"
+
+namespace parapet::nucleus {
+
+/// The table ends with an entry of address 0. No table: no handlers.
+Status do_set_trap_table(Vcpu& vcpu, const HypercallArgs& args) {
+    GuestVa table{args.a[0]};
+    if (table.address == 0) {
+        for (TrapHandler& handler : vcpu.traps)
+            handler = {};
+        return 0;
+    }
+    for (unsigned done = 0;; done++) {
+        // More entries than vectors is odd, but the ABI's to take: never long without looking at events.
+        if (done == 256 || (done != 0 && done % 64 == 0 && preemption_due(vcpu)))
+            return continue_hypercall(vcpu, {{table.address, 0, 0, 0, 0, 0}});
+        abi::trap_info64 trap;
+        if (!get(vcpu, trap, table))
+            return -abi::XEN_EFAULT;
+        if (trap.address == 0)
+            return 0;
+        if (!is_guest_va(trap.address))
+            return -abi::XEN_EINVAL;
+        vcpu.traps[trap.vector] = {.address = trap.address, .cs = ring3_selector(trap.cs), .flags = trap.flags};
+        table = table + sizeof(trap);
+    }
+}
+
+} // namespace parapet::nucleus
