@@ -10,10 +10,12 @@ export PARAPET_TOP PARAPET_CACHE
 
 # What a build of everything and its tests need, as Debian 12 names it.
 PARAPET_BUILD_PACKAGES=(
-    g++ cmake ninja-build ccache pkg-config libgtest-dev liburing-dev libxen-dev
-    zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libseccomp-dev nlohmann-json3-dev
-    python3
+    gcc g++ cmake ninja-build ccache pkg-config python3 util-linux
+    libgtest-dev libxen-dev libc6-dev linux-libc-dev
+    libboost-program-options1.81-dev nlohmann-json3-dev liburing-dev libseccomp-dev
+    zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev
 )
+PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)
 # What a rig run needs beyond that.
 PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux)
 
