@@ -41,4 +41,8 @@ set(NUCLEUS_CORE_SOURCES
   core/trap_table.cpp
   core/segments.cpp
   core/debug_registers.cpp
+  core/free_frames.cpp
+  core/memory_op.cpp
+  core/reservation.cpp
+  core/memory_exchange.cpp
 )

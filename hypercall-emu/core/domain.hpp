@@ -54,7 +54,7 @@ struct Domain {
     u64 nr_pages; ///< frames owned now
     u64 max_pages;
     u64 nr_free;             ///< frames on the free list (owner free)
-    u64 free_head;           ///< MFN of the first free frame, ~0: none; the m2p entry of a free frame links to the next
+    u64 free_head;           ///< MFN of the first free frame, ~0: none; see free_frames.hpp
     u64 pool_next, pool_end; ///< MFNs the nucleus may take for grant frames and the like
     u64 vm_assist;
     u64 hole_template[16]; ///< L4 entries 256..271 of every root

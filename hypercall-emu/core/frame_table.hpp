@@ -36,6 +36,12 @@ struct Frame {
     static constexpr u64 REFERENCE_MASK = COUNT_MASK << REFERENCE_SHIFT;
     static constexpr u64 OWNER_MASK = 7ULL << OWNER_SHIFT;
 
+    // A frame of owner `free` has no counts and no type. Bits 31..0 hold the MFN of the next free frame
+    // (free_frames.hpp).
+    static constexpr u64 FREE_LINK_MASK = (1ULL << 32) - 1;
+    static constexpr u64 FREE_END = FREE_LINK_MASK; ///< the last of the list
+    static constexpr u64 FREE_HELD = 1ULL << 33;    ///< the host has not been given its memory (yet)
+
     [[nodiscard]] constexpr FrameType type() const { return static_cast<FrameType>((word & TYPE_MASK) >> TYPE_SHIFT); }
     [[nodiscard]] constexpr FrameOwner owner() const {
         return static_cast<FrameOwner>((word & OWNER_MASK) >> OWNER_SHIFT);
