@@ -45,10 +45,8 @@ void open_host_channel(Domain& domain, u32 port) {
 
 } // namespace
 
-/// Precondition: the domain is zeroed, its shared_info mapped.
+/// Precondition: the domain is zeroed; every upcall mask is set.
 void init_events(Domain& domain) {
-    for (abi::vcpu_info64& info : domain.shared->vcpu_info)
-        info.evtchn_upcall_mask = 1;
     open_host_channel(domain, domain.boot->domain.store_port);
     open_host_channel(domain, domain.boot->domain.console_port);
 }

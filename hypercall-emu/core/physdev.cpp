@@ -25,8 +25,11 @@ Status set_iobitmap(Vcpu& vcpu, GuestVa arg) {
     abi::physdev_set_iobitmap64 op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    // No port is this domain's anyway: nothing to keep.
-    return op.nr_ports > NR_IO_PORTS || !is_guest_va(op.bitmap) ? -abi::XEN_EINVAL : 0;
+    if (op.nr_ports > NR_IO_PORTS || !is_guest_va(op.bitmap))
+        return -abi::XEN_EINVAL;
+    vcpu.io_bitmap_va = op.bitmap;
+    vcpu.io_bitmap_ports = op.nr_ports;
+    return 0;
 }
 
 Status irq_status_query(Vcpu& vcpu, GuestVa arg) {

@@ -15,7 +15,7 @@ constexpr u64 NS_PER_SECOND = 1'000'000'000;
 constexpr u32 MAX_POLL_PORTS = 128; // Xen's limit
 
 bool wake_due(const Vcpu& vcpu) {
-    return __atomic_load_n(&vcpu.kicked, __ATOMIC_SEQ_CST) || vcpu.nmi_pending || event_deliverable(vcpu);
+    return __atomic_load_n(&vcpu.kicked, __ATOMIC_SEQ_CST) || event_deliverable(vcpu);
 }
 
 void unblock(Vcpu& vcpu) {
@@ -33,7 +33,6 @@ void unblock(Vcpu& vcpu) {
 void fall_asleep(Vcpu& vcpu) {
     vcpu.blocked = true;
     vcpu.work.flags |= ExitWork::BLOCK;
-    vcpu.domain->machine->mailbox->counters.blocks++;
     set_runstate(vcpu, abi::RUNSTATE_blocked);
     arm_timer(vcpu); // may find a deadline passed, and kick
     if (vcpu.blocked && wake_due(vcpu))

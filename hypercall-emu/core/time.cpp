@@ -85,6 +85,7 @@ void init_time(Domain& domain) {
 }
 
 void init_vcpu_time(Vcpu& vcpu) {
+    vcpu.initialised = vcpu.started = vcpu.online; // the builder's vCPU needs no VCPUOP_initialise
     const u64 now = system_time_ns(*vcpu.domain);
     vcpu.runstate.state = vcpu.online ? abi::RUNSTATE_running : abi::RUNSTATE_offline;
     vcpu.runstate.entry_time = now;
