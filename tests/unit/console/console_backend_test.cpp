@@ -16,6 +16,7 @@
 #include <string>
 #include <sys/stat.h>
 #include <termios.h>
+#include <thread>
 #include <unistd.h>
 
 namespace parapet::console {
@@ -182,6 +183,45 @@ TEST_F(ConsoleBackendTest, FinishIsBoundedWithStuckReader) {
     const auto took = std::chrono::steady_clock::now() - begin;
     EXPECT_GE(took, 90ms);
     EXPECT_LT(took, 2s);
+}
+
+TEST_F(ConsoleBackendTest, FinishWaitsForReaderThatIsOnlySlow) {
+    Pipe out;
+    ASSERT_GE(fcntl(out.write_end, F_SETPIPE_SZ, 4096), 4096);
+    open(stdio(-1, out.write_end));
+    std::size_t sent = 0;
+    for (std::size_t count = 1000; count == 1000; sent += count) {
+        count = guest_writes(std::string(1000, 'x'));
+        backend->on_guest_kick();
+    }
+    std::string received;
+    std::thread reader{[&] {
+        const auto deadline = std::chrono::steady_clock::now() + 20s;
+        while (received.size() < sent && std::chrono::steady_clock::now() < deadline) {
+            std::this_thread::sleep_for(5ms);
+            received += read_available(out.read_end);
+        }
+    }};
+    EXPECT_TRUE(backend->finish(20s));
+    reader.join();
+    EXPECT_EQ(received.size(), sent);
+    EXPECT_EQ(page->out_cons, page->out_prod);
+}
+
+TEST_F(ConsoleBackendTest, FullRingIsEmptiedWhenStuckReaderCloses) {
+    Pipe out;
+    ASSERT_GE(fcntl(out.write_end, F_SETPIPE_SZ, 4096), 4096);
+    open(stdio(-1, out.write_end));
+    while (guest_writes(std::string(1000, 'x')) == 1000) {
+        backend->on_guest_kick();
+    }
+    ASSERT_EQ(page->out_prod - page->out_cons, sizeof page->out);
+    notified = 0;
+    out.close_reader();
+    run(); // the guest cannot kick: it waits for room
+    EXPECT_EQ(page->out_prod, page->out_cons);
+    EXPECT_GE(notified, 1);
+    EXPECT_EQ(closed_calls, 1);
 }
 
 TEST_F(ConsoleBackendTest, FinishWritesWhatIsLeftInRing) {
