@@ -11,6 +11,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "vmm/image/zero.hpp"
+
 namespace parapet::image {
 namespace {
 
@@ -65,12 +67,6 @@ private:
     int fd_;
     struct stat info_;
 };
-
-bool all_zero(std::span<const std::byte> bytes) {
-    // Equal to itself shifted by one, and starting with zero: every byte is zero.
-    return bytes.empty() ||
-           (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
 
 std::string kind_of(mode_t mode) {
     if (S_ISDIR(mode))

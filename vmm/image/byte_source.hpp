@@ -42,9 +42,7 @@ public:
 
 class MemorySource final : public ByteSource {
 public:
-    /// Keeps the mapping; the content starts `skip` bytes into it.
-    explicit MemorySource(Mapping mapping, size_t skip = 0)
-        : mapping_{std::move(mapping)}, bytes_{mapping_.bytes().subspan(skip)} {}
+    explicit MemorySource(Mapping mapping) : mapping_{std::move(mapping)}, bytes_{mapping_.bytes()} {}
     /// Borrows the bytes.
     explicit MemorySource(std::span<const std::byte> bytes) : bytes_{bytes} {}
 

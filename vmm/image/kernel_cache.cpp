@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The cache of decompressed kernels. An entry is a page with a Header, then the bytes.
+// The folder of decompressed kernels: finding, adding and dropping entries.
 #include "vmm/image/kernel_cache.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -13,11 +12,11 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include "vmm/image/byte_source.hpp"
+#include "vmm/image/cache_entry.hpp"
 #include "vmm/image/text.hpp"
 
 namespace parapet::image {
@@ -27,14 +26,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view entry_suffix = ".elf";
 constexpr std::string_view temporary_mark = ".tmp.";
-constexpr size_t header_room = 4096;
-
-struct Header {
-    std::array<char, 8> magic{'P', 'A', 'R', 'A', 'K', 'R', 'N', '1'};
-    uint64_t size = 0;
-    uint64_t checksum = 0;
-};
-
 class Fd {
 public:
     explicit Fd(int fd) : fd_{fd} {}
@@ -67,19 +58,6 @@ bool make_directory(const std::string& path) {
     return is_private_directory(path);
 }
 
-bool write_fully(int fd, std::span<const std::byte> bytes, off_t at) {
-    while (!bytes.empty()) {
-        const ssize_t put = pwrite(fd, bytes.data(), bytes.size(), at);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put <= 0)
-            return false;
-        at += put;
-        bytes = bytes.subspan(static_cast<size_t>(put));
-    }
-    return true;
-}
-
 std::string nanoseconds(const timespec& time) {
     return std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec);
 }
@@ -87,7 +65,7 @@ std::string nanoseconds(const timespec& time) {
 struct Entry {
     fs::path path;
     uint64_t size;
-    fs::file_time_type used;
+    fs::file_time_type written;
     bool temporary;
 };
 
@@ -101,9 +79,9 @@ std::vector<Entry> entries_of(const std::string& directory) {
             continue;
         std::error_code gone;
         const uint64_t size = it->file_size(gone);
-        const auto used = it->last_write_time(gone);
+        const auto written = it->last_write_time(gone);
         if (!gone)
-            entries.push_back({it->path(), size, used, temporary});
+            entries.push_back({it->path(), size, written, temporary});
     }
     return entries;
 }
@@ -138,8 +116,9 @@ std::string KernelCache::key_of(const std::string& path, const struct stat& info
     const std::string real = fs::canonical(path, failure).string();
     if (failure)
         return {};
-    const std::string identity = real + '\0' + std::to_string(info.st_ino) + '\0' + std::to_string(info.st_size) +
-                                 '\0' + nanoseconds(info.st_mtim) + '\0' + nanoseconds(info.st_ctim);
+    // Without device and inode: the same file seen through an overlay or a shared folder has others there.
+    const std::string identity = real + '\0' + std::to_string(info.st_size) + '\0' + nanoseconds(info.st_mtim) + '\0' +
+                                 nanoseconds(info.st_ctim);
     const XXH128_hash_t hash = XXH3_128bits(identity.data(), identity.size());
     return hex(hash.high64).substr(2) + "-" + hex(hash.low64).substr(2);
 }
@@ -152,40 +131,24 @@ std::shared_ptr<const ByteSource> KernelCache::find(const std::string& key) cons
     struct stat info {};
     if (!fd || fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode))
         return nullptr;
-    Header header;
-    const Header expected;
     // Entries are only ever replaced or unlinked, never shortened: mapping one is safe.
-    if (pread(fd.get(), &header, sizeof header, 0) == sizeof header && header.magic == expected.magic &&
-        static_cast<uint64_t>(info.st_size) > header_room &&
-        header.size == static_cast<uint64_t>(info.st_size) - header_room) {
-        auto mapping = Mapping::of_file(fd.get(), static_cast<uint64_t>(info.st_size));
-        if (mapping) {
-            const auto bytes = mapping->bytes().subspan(header_room);
-            if (XXH64(bytes.data(), bytes.size(), 0) == header.checksum) {
-                futimens(fd.get(), nullptr); // for evict(): used just now
-                return std::make_shared<const MemorySource>(*std::move(mapping), header_room);
-            }
-        }
-    }
+    if (auto entry = read_entry(fd.get(), static_cast<uint64_t>(info.st_size)))
+        return entry;
     unlink(path.c_str());
     return nullptr;
 }
 
 bool KernelCache::store(const std::string& key, std::span<const std::byte> bytes) const {
-    if (bytes.empty() || bytes.size() + header_room > max_bytes_ || !make_directory(directory_))
+    if (bytes.empty() || bytes.size() > max_bytes_ || !make_directory(directory_))
         return false;
-    evict(bytes.size() + header_room);
+    evict(bytes.size());
     const std::string path = directory_ + "/" + key + std::string{entry_suffix};
     std::string temporary = path + std::string{temporary_mark} + "XXXXXX";
     const Fd fd{mkostemp(temporary.data(), O_CLOEXEC)};
     if (!fd)
         return false;
-    Header header;
-    header.size = bytes.size();
-    header.checksum = XXH64(bytes.data(), bytes.size(), 0);
     // No fsync: after a crash of the host the checksum tells.
-    if (write_fully(fd.get(), bytes, header_room) && write_fully(fd.get(), std::as_bytes(std::span{&header, 1}), 0) &&
-        rename(temporary.c_str(), path.c_str()) == 0)
+    if (write_entry(fd.get(), bytes) && rename(temporary.c_str(), path.c_str()) == 0)
         return true;
     unlink(temporary.c_str());
     return false;
@@ -193,7 +156,7 @@ bool KernelCache::store(const std::string& key, std::span<const std::byte> bytes
 
 void KernelCache::evict(uint64_t room) const {
     std::vector<Entry> entries = entries_of(directory_);
-    std::ranges::sort(entries, {}, &Entry::used);
+    std::ranges::sort(entries, {}, &Entry::written);
     const auto abandoned = fs::file_time_type::clock::now() - std::chrono::hours{1};
     uint64_t total = room;
     for (const Entry& entry : entries)
@@ -201,7 +164,7 @@ void KernelCache::evict(uint64_t room) const {
     std::error_code failure;
     for (const Entry& entry : entries) {
         // Another process may be writing a fresh temporary file.
-        const bool drop = entry.temporary ? entry.used < abandoned : total > max_bytes_;
+        const bool drop = entry.temporary ? entry.written < abandoned : total > max_bytes_;
         if (drop && fs::remove(entry.path, failure))
             total -= std::min(total, entry.size);
     }

@@ -2,7 +2,7 @@
 // Decompressed kernels kept between runs, in $XDG_CACHE_HOME/parapet/kernels.
 //
 // Decompressing a distribution kernel costs far more than copying it. An entry is found by what identifies the
-// compressed file (canonical path, inode, size, times), carries a checksum, and appears by rename, so concurrent
+// compressed file (canonical path, size, times), carries a checksum, and appears by rename, so concurrent
 // writers and crashes leave whole entries or none. Any trouble with the cache means "not cached", never an error.
 #pragma once
 
@@ -20,7 +20,7 @@ class ByteSource;
 
 class KernelCache {
 public:
-    /// Keeps entries in `directory` (made on first use) and drops the least recently used beyond `max_bytes`.
+    /// Keeps entries in `directory` (made on first use) and drops the oldest beyond `max_bytes`.
     explicit KernelCache(std::string directory, uint64_t max_bytes = default_max_bytes);
 
     /// $XDG_CACHE_HOME/parapet/kernels, or ~/.cache/parapet/kernels; nullopt where neither variable names an absolute

@@ -50,13 +50,11 @@ Result<Mapping> Mapping::reserve(uint64_t size) {
     return Mapping{static_cast<std::byte*>(at), size};
 }
 
-Result<Mapping> Mapping::of_file(int fd, uint64_t size) {
-    if (size == 0)
-        return Mapping{};
-    void* at = mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
-    if (at == MAP_FAILED)
-        return no_memory(size);
-    return Mapping{static_cast<std::byte*>(at), size};
+bool Mapping::overlay(uint64_t offset, int fd, uint64_t file_offset, uint64_t length) {
+    if (offset > page_up(size_) || length > page_up(size_) - offset)
+        return false;
+    return mmap(data_ + offset, length, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_POPULATE, fd,
+                static_cast<off_t>(file_offset)) != MAP_FAILED;
 }
 
 void Mapping::shrink(size_t size) {

@@ -20,8 +20,8 @@ public:
     /// Zero pages that cost memory only where they are touched.
     [[nodiscard]] static Result<Mapping> reserve(uint64_t size);
 
-    /// A file's bytes from its start, read-only.
-    [[nodiscard]] static Result<Mapping> of_file(int fd, uint64_t size);
+    /// Puts a file's bytes, read-only, over a part of this; all offsets at page boundaries. False: the host refuses.
+    [[nodiscard]] bool overlay(uint64_t offset, int fd, uint64_t file_offset, uint64_t length);
 
     [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
 
