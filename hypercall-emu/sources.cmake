@@ -45,4 +45,9 @@ set(NUCLEUS_CORE_SOURCES
   core/memory_op.cpp
   core/reservation.cpp
   core/memory_exchange.cpp
+  core/grant_table.cpp
+  core/grant_entries.cpp
+  core/grant_version.cpp
+  core/grant_map.cpp
+  core/grant_copy.cpp
 )

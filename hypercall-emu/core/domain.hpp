@@ -41,6 +41,14 @@ struct GrantTable {
     u64 status_frames[MAX_FRAMES];
     u32 nr_status_frames;
     u32 version;
+    /// A grant that the domain has mapped (it can only be one of its own); the handle is its number.
+    struct Mapping {
+        u64 host_addr;
+        u32 ref;
+        u32 flags; ///< GNTMAP_*, 0: free
+    };
+    static constexpr unsigned MAX_MAPPINGS = 128;
+    Mapping mappings[MAX_MAPPINGS];
 };
 
 struct Domain {

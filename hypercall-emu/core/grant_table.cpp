@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// grant_table_op: the operations on the table itself, and the arrays of the others.
+#include "hypercall-emu/core/grant_table.hpp"
+
+#include "hypercall-emu/core/memory_op.hpp"
+
+namespace parapet::nucleus {
+
+namespace {
+
+/// GNTST_* for an operation on the table of `domid`.
+int16_t table_owner(const Domain& domain, u16 domid) {
+    if (names_self(domain, domid))
+        return abi::GNTST_okay;
+    return domid == 0 ? abi::GNTST_permission_denied : abi::GNTST_bad_domain;
+}
+
+/// Tell the guest `count` frame numbers.
+int16_t list_frames(Vcpu& vcpu, GuestVa list, const u64* frames, u32 count) {
+    for (u32 i = 0; i < count; i++) {
+        if (!put(vcpu, list + i * sizeof(u64), frames[i]))
+            return abi::GNTST_bad_virt_addr;
+    }
+    return abi::GNTST_okay;
+}
+
+Status setup_table(Vcpu& vcpu, GuestVa arg, u64 count) {
+    Domain& domain = *vcpu.domain;
+    abi::gnttab_setup_table64 op;
+    if (count != 1)
+        return -abi::XEN_EINVAL;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    op.status = table_owner(domain, op.dom);
+    if (op.status == abi::GNTST_okay && !grow_grant_table(domain, op.nr_frames))
+        op.status = abi::GNTST_general_error;
+    if (op.status == abi::GNTST_okay)
+        op.status = list_frames(vcpu, {op.frame_list}, domain.grants.frames, op.nr_frames);
+    return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
+}
+
+Status get_status_frames(Vcpu& vcpu, GuestVa arg, u64 count) {
+    Domain& domain = *vcpu.domain;
+    abi::gnttab_get_status_frames64 op;
+    if (count != 1)
+        return -abi::XEN_EINVAL;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    op.status = table_owner(domain, op.dom);
+    if (op.status == abi::GNTST_okay && (domain.grants.version != 2 || op.nr_frames > domain.grants.nr_status_frames))
+        op.status = abi::GNTST_general_error;
+    if (op.status == abi::GNTST_okay)
+        op.status = list_frames(vcpu, {op.frame_list}, domain.grants.status_frames, op.nr_frames);
+    return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
+}
+
+Status query_size(Vcpu& vcpu, GuestVa arg, u64 count) {
+    const Domain& domain = *vcpu.domain;
+    abi::gnttab_query_size op;
+    if (count != 1)
+        return -abi::XEN_EINVAL;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    op.status = table_owner(domain, op.dom);
+    if (op.status == abi::GNTST_okay) {
+        op.nr_frames = domain.grants.nr_frames;
+        op.max_nr_frames = max_grant_frames(domain.grants);
+    }
+    return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
+}
+
+Status set_version(Vcpu& vcpu, GuestVa arg) {
+    abi::gnttab_set_version op;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    const Status status = set_grant_version(*vcpu.domain, op.version);
+    op.version = vcpu.domain->grants.version == 2 ? 2 : 1;
+    return put(vcpu, arg, op) ? status : -abi::XEN_EFAULT;
+}
+
+Status get_version(Vcpu& vcpu, GuestVa arg) {
+    abi::gnttab_get_version op;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    if (!names_self(*vcpu.domain, op.dom))
+        return other_domain(op.dom);
+    op.version = vcpu.domain->grants.version == 2 ? 2 : 1;
+    return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
+}
+
+/// No other domain takes pages.
+void transfer(Vcpu& vcpu, abi::gnttab_transfer64& op) {
+    op.status = vcpu.domain->frames.domain_owns(Mfn{op.mfn}) ? abi::GNTST_bad_domain : abi::GNTST_bad_page;
+}
+
+void swap(Vcpu& vcpu, abi::gnttab_swap_grant_ref& op) {
+    Domain& domain = *vcpu.domain;
+    const u32 entries = grant_entries(domain.grants);
+    op.status = abi::GNTST_okay;
+    if (op.ref_a >= entries || op.ref_b >= entries)
+        op.status = abi::GNTST_bad_gntref;
+    else if (grant_is_mapped(domain.grants, op.ref_a) || grant_is_mapped(domain.grants, op.ref_b))
+        op.status = abi::GNTST_eagain;
+    else if (op.ref_a != op.ref_b)
+        swap_grants(domain, op.ref_a, op.ref_b);
+}
+
+/// The caches of this VM are coherent: only the arguments are checked.
+Status flush_cache(Vcpu& vcpu, const abi::gnttab_cache_flush& op) {
+    constexpr u32 known = abi::GNTTAB_CACHE_CLEAN | abi::GNTTAB_CACHE_INVAL | abi::GNTTAB_CACHE_SOURCE_GREF;
+    if (op.offset >= PAGE_SIZE || op.length > PAGE_SIZE || op.offset + op.length > PAGE_SIZE || (op.op & ~known) != 0)
+        return -abi::XEN_EINVAL;
+    if (op.length == 0 || op.op == 0)
+        return 0;
+    if ((op.op & abi::GNTTAB_CACHE_SOURCE_GREF) != 0)
+        return -abi::XEN_EOPNOTSUPP;
+    return vcpu.domain->frames.domain_owns(Mfn{op.a.dev_bus_addr >> PAGE_SHIFT}) ? 0 : -abi::XEN_EPERM;
+}
+
+Status flush_caches(Vcpu& vcpu, const HypercallArgs& args) {
+    for (u64 i = 0; i < static_cast<u32>(args.a[2]); i++) {
+        abi::gnttab_cache_flush op;
+        if (!get(vcpu, op, GuestVa{args.a[1]} + i * sizeof(op)))
+            return -abi::XEN_EFAULT;
+        const Status status = flush_cache(vcpu, op);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+/// Do `one` for each element of an array and write it back; stop for pending events.
+template <typename Op>
+Status for_each(Vcpu& vcpu, const HypercallArgs& args, void (*one)(Vcpu&, Op&)) {
+    const GuestVa array{args.a[1]};
+    const u64 count = static_cast<u32>(args.a[2]);
+    for (u64 i = 0; i < count; i++) {
+        const GuestVa at = array + i * sizeof(Op);
+        if (i != 0 && preemption_due(vcpu))
+            return continue_hypercall(vcpu, {{args.a[0], at.address, count - i}});
+        Op op;
+        if (!get(vcpu, op, at))
+            return -abi::XEN_EFAULT;
+        one(vcpu, op);
+        if (!put(vcpu, at, op))
+            return -abi::XEN_EFAULT;
+    }
+    return 0;
+}
+
+} // namespace
+
+Status do_grant_table_op(Vcpu& vcpu, const HypercallArgs& args) {
+    constexpr u32 COMMAND = 0xfff; // above it, Xen keeps continuations
+    const GuestVa arg{args.a[1]};
+    const u64 count = static_cast<u32>(args.a[2]);
+    if (static_cast<int32_t>(args.a[2]) < 0)
+        return -abi::XEN_EINVAL;
+    switch (static_cast<u32>(args.a[0]) & COMMAND) {
+    case abi::GNTTABOP_map_grant_ref:
+        return for_each(vcpu, args, map_grant);
+    case abi::GNTTABOP_unmap_grant_ref:
+        return for_each(vcpu, args, unmap_grant);
+    case abi::GNTTABOP_unmap_and_replace:
+        return for_each(vcpu, args, unmap_and_replace_grant);
+    case abi::GNTTABOP_transfer:
+        return for_each(vcpu, args, transfer);
+    case abi::GNTTABOP_copy:
+        return for_each(vcpu, args, copy_grant);
+    case abi::GNTTABOP_swap_grant_ref:
+        return for_each(vcpu, args, swap);
+    case abi::GNTTABOP_setup_table:
+        return setup_table(vcpu, arg, count);
+    case abi::GNTTABOP_query_size:
+        return query_size(vcpu, arg, count);
+    case abi::GNTTABOP_set_version:
+        return set_version(vcpu, arg);
+    case abi::GNTTABOP_get_status_frames:
+        return get_status_frames(vcpu, arg, count);
+    case abi::GNTTABOP_get_version:
+        return get_version(vcpu, arg);
+    case abi::GNTTABOP_cache_flush:
+        return flush_caches(vcpu, args);
+    default:
+        return -abi::XEN_ENOSYS;
+    }
+}
+
+} // namespace parapet::nucleus
