@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// multicall: results in place, errors do not stop it, it does not nest, pointers are checked.
+#include "guests/conformance/check.hpp"
+
+namespace parapet::guest {
+
+const char* const test_name = "multicall";
+
+namespace {
+
+multicall_entry_t call(unsigned number, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t a2 = 0) {
+    multicall_entry_t entry{};
+    entry.op = number;
+    entry.result = 0x5555;
+    entry.args[0] = a0;
+    entry.args[1] = a1;
+    entry.args[2] = a2;
+    return entry;
+}
+
+} // namespace
+
+void test() {
+    void* page = alloc_page();
+    const long version = xen_version(XENVER_version, nullptr);
+    multicall_entry_t calls[] = {
+        call(__HYPERVISOR_xen_version, XENVER_version),
+        call(60),
+        call(__HYPERVISOR_update_va_mapping, address_of(page), make_pte(virt_to_mfn(page), kernel_ro), UVMF_INVLPG),
+        call(1000000),
+        call(__HYPERVISOR_xen_version, XENVER_version),
+    };
+    constexpr unsigned count = sizeof(calls) / sizeof(calls[0]);
+    expect_result(hypercall(__HYPERVISOR_multicall, calls, count), 0, "multicall");
+    const auto result = [&](unsigned i) { return static_cast<long>(calls[i].result); };
+    expect_result(result(0), version, "first");
+    expect_result(result(1), -XEN_ENOSYS, "unknown");
+    expect_result(result(2), 0, "update_va_mapping");
+    expect_result(result(3), -XEN_ENOSYS, "number out of range");
+    expect_result(result(4), version, "last");
+    expect_trap(catch_trap([=] { *static_cast<volatile uint64_t*>(page) = 1; }), vector_pf, 3,
+                "the mapping is read-only", address_of(page));
+
+    expect_result(hypercall(__HYPERVISOR_multicall, calls, 0), 0, "no calls");
+    expect_result(hypercall(__HYPERVISOR_multicall, 0x1000, 1), -XEN_EFAULT, "calls at a hole");
+    expect_refused(hypercall(__HYPERVISOR_multicall, 0x800000000000, 1), "non-canonical calls");
+    expect_refused(hypercall(__HYPERVISOR_multicall, HYPERVISOR_VIRT_START, 1), "calls in the hypervisor");
+    multicall_entry_t inner[] = {call(__HYPERVISOR_xen_version, XENVER_version)};
+    multicall_entry_t outer[] = {call(__HYPERVISOR_multicall, address_of(inner), 1)};
+    const long nested = hypercall(__HYPERVISOR_multicall, outer, 1);
+    expect(nested < 0 || static_cast<long>(outer[0].result) < 0, "multicall nests: %ld, inner %lx", nested,
+           outer[0].result);
+
+    // A list over a page boundary, and one that ends in a hole.
+    auto* pages = static_cast<unsigned char*>(alloc_pages(2));
+    auto* crossing = reinterpret_cast<multicall_entry_t*>(pages + page_size - sizeof(multicall_entry_t) - 8);
+    crossing[0] = call(__HYPERVISOR_xen_version, XENVER_version);
+    crossing[1] = call(__HYPERVISOR_xen_version, XENVER_version);
+    expect_result(hypercall(__HYPERVISOR_multicall, crossing, 2), 0, "a list over two pages");
+    expect_result(static_cast<long>(crossing[1].result), version, "the entry on the boundary");
+    expect_result(update_va_mapping(address_of(pages + page_size), 0), 0, "unmap");
+    crossing[0].result = 0x5555;
+    expect_result(hypercall(__HYPERVISOR_multicall, crossing, 2), -XEN_EFAULT, "a list that ends in a hole");
+}
+
+} // namespace parapet::guest
