@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hosted home of the core; see fake_machine.hpp.
+#include "tests/unit/nucleus/fake_machine.hpp"
+
+#include <stdexcept>
+
+#include "hypercall-emu/core/services.hpp"
+#include "hypercall-emu/core/start.hpp"
+
+namespace parapet::nucleus {
+
+namespace {
+
+test::FakeMachine& fake(Machine& machine) {
+    return static_cast<test::FakeMachine&>(machine);
+}
+
+} // namespace
+
+void Machine::write_pte(Pte* slot, Pte value) {
+    fake(*this).record_write(slot, value);
+    __atomic_store_n(&slot->raw, value.raw, __ATOMIC_RELEASE);
+}
+
+bool Machine::replace_pte(Pte* slot, Pte expected, Pte value) {
+    if (slot->raw != expected.raw)
+        return false;
+    write_pte(slot, value);
+    return true;
+}
+
+void Machine::activate_root(u64 cr3) {
+    fake(*this).roots.push_back(cr3);
+}
+
+u64 Machine::read_tsc() {
+    test::FakeMachine& self = fake(*this);
+    self.tsc += self.tsc_step;
+    return self.tsc;
+}
+
+u64 Machine::read_msr(u32 index) {
+    return fake(*this).msrs[index];
+}
+
+int64_t Machine::request(doorbell::Request kind, u32 length) {
+    test::FakeMachine& self = fake(*this);
+    doorbell::RequestBlock& block = mailbox->request;
+    block.kind = kind;
+    block.length = length;
+    test::RequestRecord record{.kind = kind, .length = length, .argument = block.argument[0], .text = {}, .frames = {}};
+    if (kind == doorbell::Request::log || kind == doorbell::Request::console_write)
+        record.text.assign(block.text, min_of<size_t>(length, sizeof(block.text)));
+    if (kind == doorbell::Request::release || kind == doorbell::Request::reclaim)
+        record.frames.assign(block.frames, block.frames + min_of(length, doorbell::REQUEST_FRAMES));
+    if (kind == doorbell::Request::crash || kind == doorbell::Request::nucleus_bug)
+        record.text = block.crash.reason;
+    self.requests.push_back(std::move(record));
+    const auto result = self.results.find(kind);
+    block.result = result == self.results.end() ? 0 : result->second;
+    return block.result;
+}
+
+void Machine::wake(u32 id) {
+    fake(*this).wakes.push_back(id);
+}
+
+} // namespace parapet::nucleus
+
+namespace parapet::nucleus::test {
+
+namespace {
+
+__extension__ using u128 = unsigned __int128;
+
+constexpr u64 TABLE_FLAGS = Pte::PRESENT | Pte::RW | Pte::USER | Pte::ACCESSED | Pte::DIRTY;
+
+} // namespace
+
+void FakeMachine::record_write(Pte* slot, Pte value) {
+    const u64 offset = static_cast<u64>(reinterpret_cast<u8*>(slot) - directmap);
+    pte_writes.push_back({.table = {offset >> PAGE_SHIFT},
+                          .index = static_cast<unsigned>(offset % PAGE_SIZE / sizeof(Pte)),
+                          .old = *slot,
+                          .value = value});
+}
+
+FakeVm::FakeVm(const FakeVmOptions& options)
+    : options_{options}, max_mfn_{FIRST_MFN + options.nr_pages + options.spare_pages},
+      storage_((max_mfn_ + 1) * PAGE_SIZE), frames_(max_mfn_), m2p_(max_mfn_, ~0ULL),
+      mailbox_{std::make_unique<doorbell::Mailbox>()}, domain_{std::make_unique<Domain>()} {
+    memory_ = reinterpret_cast<u8*>((reinterpret_cast<uintptr_t>(storage_.data()) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
+    machine.directmap = memory_;
+    machine.mailbox = mailbox_.get();
+    machine.tsc = options.boot_tsc;
+
+    boot.magic = doorbell::BOOT_MAGIC;
+    boot.size = sizeof(boot);
+    boot.max_mfn = max_mfn_;
+    boot.low_end_mfn = boot.high_start_mfn = max_mfn_;
+    boot.m2p_va = doorbell::slot_va(doorbell::M2P_SLOT_ABI);
+    boot.domain_first_mfn = FIRST_MFN;
+    boot.stub_root_mfn = STUB_ROOT_MFN;
+    boot.zero_mfn = ZERO_MFN;
+    boot.descriptor_l1_mfn = DESCRIPTOR_L1_MFN;
+    boot.pool_first_mfn = POOL_FIRST_MFN;
+    boot.pool_end_mfn = POOL_END_MFN;
+    boot.tsc_khz = options.tsc_khz;
+    boot.boot_tsc = options.boot_tsc;
+    boot.wall_clock_ns = options.wall_clock_ns;
+    boot.nr_vcpus = 1;
+    boot.has_nx = 1;
+    boot.hypercall_instruction_length = 2;
+    for (unsigned i = 0; i < sizeof(boot.uuid); i++)
+        boot.uuid[i] = static_cast<u8>(i + 1);
+    boot.domain.nr_pages = options.nr_pages;
+    boot.domain.max_pages = options.nr_pages + options.spare_pages;
+    boot.domain.shared_info_mfn = SHARED_INFO_MFN;
+    boot.domain.root_mfn = mfn(l4_pfn()).number;
+    boot.domain.rip = va(0).address;
+    boot.domain.rsp = va(0, PAGE_SIZE).address;
+    boot.domain.store_port = options.store_port;
+    boot.domain.console_port = options.console_port;
+    boot.domain.domid = 7;
+
+    for (u64 pfn = 0; pfn < options.nr_pages; pfn++)
+        m2p_[mfn(pfn).number] = pfn;
+    domain_->machine = &machine;
+    domain_->frames = FrameTable{frames_.data(), max_mfn_};
+    domain_->m2p = m2p_.data();
+    for (u64 i = 0; i < 16; i++) // recognisable, never walked
+        domain_->hole_template[i] = Pte::make({STUB_ROOT_MFN}, Pte::PRESENT | i << 9).raw;
+    vcpus_.push_back(std::make_unique<Vcpu>());
+    regs_.push_back(std::make_unique<Regs>());
+    vcpus_[0]->regs = regs_[0].get();
+    machine.vcpu = vcpus_[0].get();
+
+    build_tables();
+    if (!start_domain(*domain_, *vcpus_[0], boot))
+        throw std::runtime_error("FakeVm: the core refuses the initial domain");
+    machine.pte_writes.clear();
+    machine.roots.clear();
+    (void)take_work();
+}
+
+/// Some other order of the same frames, so that no test passes by taking one number for the other.
+Mfn FakeVm::mfn(u64 pfn) const {
+    return {FIRST_MFN + (pfn ^ 0x1b5) % options_.nr_pages};
+}
+
+void FakeVm::build_tables() {
+    at<Pte>(l4_pfn(), table_index(BASE, 4) * sizeof(Pte)) = Pte::make(mfn(l3_pfn()), TABLE_FLAGS);
+    at<Pte>(l3_pfn(), table_index(BASE, 3) * sizeof(Pte)) = Pte::make(mfn(l2_pfn()), TABLE_FLAGS);
+    for (u64 pfn = 0; pfn < options_.nr_pages; pfn++) {
+        if (pfn % 512 == 0)
+            at<Pte>(l2_pfn(), table_index(va(pfn).address, 2) * sizeof(Pte)) =
+                Pte::make(mfn(l1_pfn(pfn)), TABLE_FLAGS);
+        const u64 writable = pfn < first_table_pfn() ? Pte::RW | Pte::DIRTY : 0;
+        at<Pte>(l1_pfn(pfn), pfn % 512 * sizeof(Pte)) =
+            Pte::make(mfn(pfn), Pte::PRESENT | Pte::USER | Pte::ACCESSED | writable);
+    }
+}
+
+void FakeVm::set_mapping_flags(u64 pfn, u64 flags) {
+    at<Pte>(l1_pfn(pfn), pfn % 512 * sizeof(Pte)) = Pte::make(mfn(pfn), flags);
+}
+
+Status FakeVm::call(Handler handler, u64 a0, u64 a1, u64 a2, u64 a3) {
+    return call_on(vcpu(), handler, a0, a1, a2, a3);
+}
+
+Status FakeVm::call_on(Vcpu& on, Handler handler, u64 a0, u64 a1, u64 a2, u64 a3) {
+    machine.vcpu = &on;
+    const Status status = handler(on, {{a0, a1, a2, a3, 0, 0}});
+    machine.vcpu = &vcpu();
+    return status;
+}
+
+Status FakeVm::hypercall(u64 number, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4) {
+    Regs& regs = *vcpu().regs;
+    regs.rax = number;
+    regs.rdi = a0;
+    regs.rsi = a1;
+    regs.rdx = a2;
+    regs.r10 = a3;
+    regs.r8 = a4;
+    do {
+        regs.rip += boot.hypercall_instruction_length;
+        regs.vector = vector::SYSCALL;
+        handle_entry(vcpu());
+    } while (vcpu().preempted);
+    return static_cast<Status>(regs.rax);
+}
+
+ExitWork FakeVm::enter(u64 vector, u32 irq_bits) {
+    vcpu().irq_bits |= irq_bits;
+    vcpu().regs->vector = vector;
+    handle_entry(vcpu());
+    return take_work();
+}
+
+ExitWork FakeVm::take_work(Vcpu& of) {
+    const ExitWork work = of.work;
+    of.work.flags = 0;
+    of.work.nr_msrs = 0;
+    return work;
+}
+
+std::optional<u64> FakeVm::queued_msr(const ExitWork& work, u32 index) {
+    if ((work.flags & ExitWork::WRITE_MSR) == 0)
+        return std::nullopt;
+    for (u32 i = 0; i < work.nr_msrs; i++)
+        if (work.msrs[i].index == index)
+            return work.msrs[i].value;
+    return std::nullopt;
+}
+
+void FakeVm::advance_ns(u64 ns) {
+    machine.tsc += static_cast<u64>((static_cast<u128>(ns) * options_.tsc_khz + 999'999) / 1'000'000);
+}
+
+void FakeVm::set_time_ns(u64 ns) {
+    machine.tsc = options_.boot_tsc;
+    advance_ns(ns);
+}
+
+Vcpu& FakeVm::add_vcpu() {
+    const u32 id = domain_->nr_vcpus++;
+    vcpus_.push_back(std::make_unique<Vcpu>());
+    regs_.push_back(std::make_unique<Regs>());
+    Vcpu& added = *vcpus_.back();
+    added.regs = regs_.back().get();
+    added.domain = domain_.get();
+    added.id = id;
+    added.info = reinterpret_cast<u8*>(&domain_->shared->vcpu_info[id]);
+    added.info_mfn = ~0ULL;
+    added.kernel_root = added.user_root = NO_MFN;
+    domain_->vcpus[id] = &added;
+    init_vcpu_time(added);
+    return added;
+}
+
+} // namespace parapet::nucleus::test
