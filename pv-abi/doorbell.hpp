@@ -31,6 +31,7 @@ inline constexpr uint64_t DESCRIPTOR_SLOT = 262; ///< GDT and LDT windows, one p
 inline constexpr uint64_t NUCLEUS_VA = slot_va(NUCLEUS_SLOT);
 inline constexpr uint64_t NUCLEUS_IMAGE_MAX = 2ULL << 20;
 inline constexpr uint64_t BOOT_INFO_VA = NUCLEUS_VA + 0x40000000; ///< one or more pages, read-only after boot
+inline constexpr uint64_t IDT_VA = NUCLEUS_VA + 0x48000000;       ///< one page, of all vCPUs
 inline constexpr uint64_t MAILBOX_VA = NUCLEUS_VA + 0x50000000;
 inline constexpr uint64_t VCPU_AREA_VA = NUCLEUS_VA + 0x60000000;   ///< VCPU_AREA_SIZE per vCPU
 inline constexpr uint64_t FRAME_TABLE_VA = NUCLEUS_VA + 0x80000000; ///< one uint64_t per MFN

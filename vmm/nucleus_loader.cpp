@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/nucleus_loader.hpp"
+
+#include <cstring>
+
+namespace parapet::vmm {
+
+namespace {
+
+using namespace doorbell;
+
+constexpr std::uint64_t first_frame = 16; // below it nothing: a stray zero is no address of ours
+constexpr std::uint64_t pool_frames = 128;
+constexpr std::uint64_t window_tables = MAX_VCPUS * DESCRIPTOR_WINDOW_SIZE / page_size / 512;
+constexpr std::uint64_t area_frames = AREA_END / page_size;
+
+std::uint64_t pages_for(std::uint64_t bytes) {
+    return (bytes + page_size - 1) / page_size;
+}
+
+void load_image(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, std::span<const std::byte> image,
+                const ImageHeader& header) {
+    const std::uint64_t pages = pages_for(header.image_end - NUCLEUS_VA);
+    const std::uint64_t text_pages = pages_for(header.text_end - NUCLEUS_VA);
+    const std::uint64_t mfn = frames.take(pages);
+    std::memcpy(ram.frame(mfn), image.data(), image.size());
+    tables.map(NUCLEUS_VA, mfn, text_pages, pte::text);
+    tables.map(NUCLEUS_VA + text_pages * page_size, mfn + text_pages, pages - text_pages, pte::data);
+}
+
+std::uint64_t flat_descriptor(std::uint64_t access, std::uint64_t flags) {
+    return 0xffffULL | access << 40 | 0xfULL << 48 | flags << 52;
+}
+
+/// The nucleus's page of a vCPU's GDT window: the ABI's flat segments, our own, TSS and LDT.
+void fill_gdt(std::uint64_t* gdt, std::uint64_t tss_va) {
+    const auto at = [gdt](std::uint16_t selector) -> std::uint64_t& { return gdt[(selector & 0xfff) / 8]; };
+    constexpr std::uint64_t long_mode = 0xa, big = 0xc;
+    at(NUCLEUS_CS) = flat_descriptor(0x9b, long_mode);
+    at(NUCLEUS_DS) = flat_descriptor(0x93, big);
+    at(0xe020) = flat_descriptor(0xfb, big);       // FLAT_RING3_CS32
+    at(0xe028) = flat_descriptor(0xf3, big);       // FLAT_RING3_DS, SS
+    at(0xe030) = flat_descriptor(0xfb, long_mode); // FLAT_RING3_CS64
+    constexpr std::uint64_t tss_limit = 0x67, busy_tss = 0x8b;
+    at(NUCLEUS_TSS) = tss_limit | (tss_va & 0xffffff) << 16 | busy_tss << 40 | (tss_va >> 24 & 0xff) << 56;
+    at(NUCLEUS_TSS + 8) = tss_va >> 32;
+}
+
+void fill_tss(std::byte* tss, std::uint64_t area) {
+    const std::uint64_t rsp0 = area + AREA_ENTRY_END;
+    const std::uint64_t ist1 = area + AREA_IST_END;
+    const std::uint16_t no_bitmap = 0x68;
+    std::memcpy(tss + 0x04, &rsp0, sizeof(rsp0));
+    std::memcpy(tss + 0x24, &ist1, sizeof(ist1));
+    std::memcpy(tss + 0x66, &no_bitmap, sizeof(no_bitmap));
+}
+
+/// mov %rsp, Regs::rsp(%rip); lea Regs::rsp(%rip), %rsp; jmp entry. Only RIP tells a vCPU's SYSCALL where its area is.
+void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t area, std::uint64_t entry) {
+    const std::uint64_t saved_rsp = area + AREA_ENTRY_END - 16;
+    const auto relative = [](std::uint64_t to, std::uint64_t next) { return static_cast<std::int32_t>(to - next); };
+    const std::uint8_t store[] = {0x48, 0x89, 0x25}, load[] = {0x48, 0x8d, 0x25}, jump[] = {0xe9};
+    const std::int32_t to_store = relative(saved_rsp, stub_va + 7), to_load = relative(saved_rsp, stub_va + 14),
+                       to_entry = relative(entry, stub_va + 19);
+    std::memcpy(stub, store, 3);
+    std::memcpy(stub + 3, &to_store, 4);
+    std::memcpy(stub + 7, load, 3);
+    std::memcpy(stub + 10, &to_load, 4);
+    std::memcpy(stub + 14, jump, 1);
+    std::memcpy(stub + 15, &to_entry, 4);
+}
+
+void build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, unsigned vcpu,
+                const ImageHeader& header) {
+    const std::uint64_t va = area_va(vcpu);
+    const std::uint64_t mfn = frames.take(area_frames);
+    tables.map(va, mfn, area_frames, pte::data);
+    const std::uint64_t stub_page = AREA_SYSCALL_STUB / page_size;
+    tables.map(va + AREA_SYSCALL_STUB, mfn + stub_page, 1, pte::text);
+    fill_gdt(ram.frame_as<std::uint64_t>(mfn + AREA_GDT / page_size), va + AREA_TSS);
+    fill_tss(ram.frame(mfn + AREA_TSS / page_size), va);
+    std::byte* stubs = ram.frame(mfn + stub_page);
+    write_syscall_stub(stubs, va + AREA_SYSCALL_STUB, va, header.syscall_entry);
+    write_syscall_stub(stubs + (AREA_SYSCALL32_STUB - AREA_SYSCALL_STUB), va + AREA_SYSCALL32_STUB, va,
+                       header.syscall32_entry);
+    tables.map(DESCRIPTOR_VA + vcpu * DESCRIPTOR_WINDOW_SIZE + 14 * page_size, mfn + AREA_GDT / page_size, 1,
+               pte::data);
+}
+
+void build_idt(std::uint64_t* idt, std::uint64_t stubs) {
+    for (std::uint64_t vector = 0; vector < 256; vector++) {
+        const std::uint64_t target = stubs + vector * STUB_SIZE;
+        const std::uint64_t ist = vector == 8 ? 1 : 0;
+        const std::uint64_t dpl = vector == 3 || vector == 4 ? 3 : 0; // what user code may raise by instruction
+        idt[vector * 2] = (target & 0xffff) | static_cast<std::uint64_t>(NUCLEUS_CS) << 16 | ist << 32 |
+                          (0x8eULL | dpl << 5) << 40 | (target >> 16 & 0xffff) << 48;
+        idt[vector * 2 + 1] = target >> 32;
+    }
+}
+
+} // namespace
+
+std::uint64_t nucleus_frames(std::uint64_t domain_frames) {
+    // Frame table and m2p take 16 bytes a frame, the directmap's tables 8 bytes per 2 MiB and the tables for all those
+    // about 1/512 of that; the gap below 4 GiB has entries too. The rest is fixed and below 4 MiB.
+    const std::uint64_t entries = domain_frames + (domain_frames > MachineLayout::max_low_frames / 2 ? 262144 : 0);
+    const std::uint64_t per_frame = entries * 16 / page_size;
+    return first_frame + 1024 + per_frame + per_frame / 64 + entries / 512 / 512 + 64;
+}
+
+NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
+    const MachineLayout& layout = ram.layout();
+    NucleusPlace place;
+    const std::span<const std::byte> image = nucleus_image(request.home);
+    std::memcpy(&place.header, image.data(), sizeof(place.header));
+
+    FrameAllocator frames{first_frame};
+    TableBuilder tables{ram, frames};
+    place.stub_root_mfn = tables.root();
+    load_image(ram, frames, tables, image, place.header);
+
+    const std::uint64_t boot_mfn = frames.take(pages_for(sizeof(BootInfo)));
+    tables.map(BOOT_INFO_VA, boot_mfn, pages_for(sizeof(BootInfo)), pte::rodata);
+    const std::uint64_t mailbox_mfn = frames.take(pages_for(sizeof(Mailbox)));
+    tables.map(MAILBOX_VA, mailbox_mfn, pages_for(sizeof(Mailbox)), pte::data);
+    const std::uint64_t idt_mfn = frames.take();
+    tables.map(IDT_VA, idt_mfn, 1, pte::rodata);
+    build_idt(ram.frame_as<std::uint64_t>(idt_mfn), place.header.vector_stubs);
+
+    const std::uint64_t zero_mfn = frames.take();
+    const std::uint64_t window_l1 = frames.take(window_tables);
+    for (std::uint64_t i = 0; i < window_tables; i++) {
+        tables.set_l1(DESCRIPTOR_VA + i * 512 * page_size, window_l1 + i);
+    }
+    tables.map(DESCRIPTOR_VA, zero_mfn, 0, pte::rodata);
+    for (std::uint64_t page = 0; page < request.nr_vcpus * DESCRIPTOR_WINDOW_SIZE / page_size; page++) {
+        tables.map(DESCRIPTOR_VA + page * page_size, zero_mfn, 1, pte::rodata);
+    }
+    for (unsigned vcpu = 0; vcpu < request.nr_vcpus; vcpu++) {
+        build_area(ram, frames, tables, vcpu, place.header);
+    }
+
+    const std::uint64_t word_pages = pages_for(layout.end() * sizeof(std::uint64_t));
+    const std::uint64_t table_mfn = frames.take(word_pages);
+    tables.map(FRAME_TABLE_VA, table_mfn, word_pages, pte::data);
+    const std::uint64_t m2p_mfn = frames.take(word_pages);
+    tables.map(M2P_WRITABLE_VA, m2p_mfn, word_pages, pte::data);
+    tables.map(slot_va(request.m2p_slot), m2p_mfn, word_pages, pte::rodata);
+    tables.map_large(DIRECTMAP_VA, 0, (layout.end() + 511) / 512, pte::data);
+
+    // Only the guest's view of the m2p is for ring 3; all else of the hole is the nucleus's.
+    for (const std::uint64_t slot : {NUCLEUS_SLOT, DIRECTMAP_SLOT, DESCRIPTOR_SLOT}) {
+        tables.set_slot_flags(slot, pte::user, 0);
+    }
+
+    const std::uint64_t core_root = frames.take();
+    std::memcpy(ram.frame(core_root), ram.frame(place.stub_root_mfn), page_size);
+    for (const std::uint64_t slot : {NUCLEUS_SLOT, DIRECTMAP_SLOT}) {
+        ram.frame_as<std::uint64_t>(core_root)[slot] |= pte::user;
+    }
+    place.shared_info_mfn = frames.take();
+    const std::uint64_t pool = frames.take(pool_frames);
+
+    place.domain_first = frames.next();
+    place.boot = ram.frame_as<BootInfo>(boot_mfn);
+    place.mailbox = ram.frame_as<Mailbox>(mailbox_mfn);
+    place.m2p = ram.frame_as<std::uint64_t>(m2p_mfn);
+
+    BootInfo& boot = *place.boot;
+    boot.magic = BOOT_MAGIC;
+    boot.size = sizeof(BootInfo);
+    boot.max_mfn = layout.end();
+    boot.m2p_va = slot_va(request.m2p_slot);
+    boot.low_end_mfn = layout.low_end();
+    boot.high_start_mfn = MachineLayout::high_start;
+    boot.domain_first_mfn = layout.mfn_of(place.domain_first);
+    boot.core_root_mfn = core_root;
+    boot.stub_root_mfn = place.stub_root_mfn;
+    boot.descriptor_l1_mfn = window_l1;
+    boot.zero_mfn = zero_mfn;
+    boot.pool_first_mfn = pool;
+    boot.pool_end_mfn = pool + pool_frames;
+    boot.home = request.home;
+    boot.nr_vcpus = request.nr_vcpus;
+    boot.domain.shared_info_mfn = place.shared_info_mfn;
+    return place;
+}
+
+} // namespace parapet::vmm

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Lays the nucleus out in the VM's memory: image, areas of the vCPUs, descriptor tables, frame table, hole page tables.
+#pragma once
+
+#include "pv-abi/doorbell.hpp"
+#include "pv-abi/nucleus_image.hpp"
+#include "support/result.hpp"
+#include "vmm/guest_ram.hpp"
+#include "vmm/nucleus_tables.hpp"
+
+#include <cstdint>
+#include <span>
+
+namespace parapet::vmm {
+
+/// The nucleus's flat image of a home, as built into this program.
+[[nodiscard]] std::span<const std::byte> nucleus_image(doorbell::Home home);
+
+/// Where things came to lie.
+struct NucleusPlace {
+    doorbell::ImageHeader header{};
+    doorbell::BootInfo* boot = nullptr; ///< to be completed by the domain builder
+    doorbell::Mailbox* mailbox = nullptr;
+    std::uint64_t* m2p = nullptr;
+    std::uint64_t stub_root_mfn = 0;
+    std::uint64_t shared_info_mfn = 0;
+    std::uint64_t domain_first = 0; ///< first frame of RAM (by order, not MFN) that is the domain's
+};
+
+struct NucleusRequest {
+    doorbell::Home home = doorbell::Home::ring0;
+    std::uint64_t m2p_slot = doorbell::M2P_SLOT_ABI;
+    unsigned nr_vcpus = 1;
+};
+
+/// Frames of RAM that the nucleus needs for a domain of `domain_frames`.
+[[nodiscard]] std::uint64_t nucleus_frames(std::uint64_t domain_frames);
+[[nodiscard]] NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request);
+
+/// Start of a vCPU's area (doorbell.hpp) in the nucleus's address space.
+[[nodiscard]] constexpr std::uint64_t area_va(unsigned vcpu) {
+    return doorbell::VCPU_AREA_VA + vcpu * doorbell::VCPU_AREA_SIZE;
+}
+
+} // namespace parapet::vmm

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/vcpu_setup.hpp"
+
+#include <sys/ioctl.h>
+
+namespace parapet::vmm {
+
+namespace {
+
+using namespace doorbell;
+
+constexpr std::uint64_t cr0_value = 0x80050033; // PG AM WP NE ET MP PE
+constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 1 << 10, cr4_osxsave = 1 << 18;
+constexpr std::uint64_t efer_value = 0xd01; // NXE LMA LME SCE
+constexpr std::uint32_t msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_cstar = 0xc0000083, msr_sfmask = 0xc0000084;
+constexpr std::uint64_t sfmask_value = 0x47700; // AC NT IOPL DF IF TF
+
+kvm_segment segment(std::uint16_t selector, std::uint8_t type, std::uint8_t dpl, bool code) {
+    kvm_segment result{};
+    result.limit = 0xffffffff;
+    result.selector = selector;
+    result.type = type;
+    result.present = 1;
+    result.dpl = dpl;
+    result.db = code ? 0 : 1;
+    result.s = 1;
+    result.l = code ? 1 : 0;
+    result.g = 1;
+    return result;
+}
+
+} // namespace
+
+Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
+                         const CpuidPolicy& policy) {
+    if (auto set = vcpu.set_cpuid(policy.machine); !set) {
+        return set.error();
+    }
+    const std::uint64_t area = area_va(id);
+    kvm_sregs sregs{};
+    if (::ioctl(vcpu.fd(), KVM_GET_SREGS, &sregs) != 0) {
+        return kvm_error("show a virtual CPU's registers");
+    }
+    sregs.cs = segment(NUCLEUS_CS, 0xb, 0, true);
+    sregs.ss = segment(NUCLEUS_DS, 0x3, 0, false);
+    sregs.ds = sregs.es = sregs.fs = sregs.gs = segment(0xe02b, 0x3, 3, false);
+    sregs.tr = {};
+    sregs.tr.selector = NUCLEUS_TSS;
+    sregs.tr.base = area + AREA_TSS;
+    sregs.tr.limit = 0x67;
+    sregs.tr.type = 0xb;
+    sregs.tr.present = 1;
+    sregs.ldt = {};
+    sregs.ldt.unusable = 1;
+    sregs.gdt.base = DESCRIPTOR_VA + id * DESCRIPTOR_WINDOW_SIZE;
+    sregs.gdt.limit = 0xffff;
+    sregs.idt.base = IDT_VA;
+    sregs.idt.limit = 0xfff;
+    sregs.cr0 = cr0_value;
+    sregs.cr3 = place.stub_root_mfn * page_size;
+    // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
+    const bool xsave = substrate.xcr0 != 0 && !substrate.ring3_native;
+    sregs.cr4 = cr4_pae | cr4_osfxsr | cr4_osxmmexcpt | (xsave ? cr4_osxsave : 0);
+    sregs.efer = efer_value;
+    sregs.apic_base |= 0xc00; // enabled, x2APIC
+    if (::ioctl(vcpu.fd(), KVM_SET_SREGS, &sregs) != 0) {
+        return kvm_error("start in long mode");
+    }
+    if (xsave) {
+        kvm_xcrs xcrs{};
+        xcrs.nr_xcrs = 1;
+        xcrs.xcrs[0].xcr = 0;
+        xcrs.xcrs[0].value = substrate.xcr0;
+        if (::ioctl(vcpu.fd(), KVM_SET_XCRS, &xcrs) != 0) {
+            return kvm_error("enable vector state");
+        }
+    }
+    const std::uint64_t star = static_cast<std::uint64_t>(0xe023) << 48 | static_cast<std::uint64_t>(NUCLEUS_CS) << 32;
+    if (auto set = vcpu.set_msrs({{msr_star, star},
+                                  {msr_lstar, area + AREA_SYSCALL_STUB},
+                                  {msr_cstar, area + AREA_SYSCALL32_STUB},
+                                  {msr_sfmask, sfmask_value}});
+        !set) {
+        return set.error();
+    }
+    kvm_regs regs{};
+    regs.rip = place.header.boot_entry;
+    regs.rsp = area + AREA_CORE_STACK_END;
+    regs.rdi = area;
+    regs.rflags = 2;
+    if (::ioctl(vcpu.fd(), KVM_SET_REGS, &regs) != 0) {
+        return kvm_error("take a virtual CPU's registers");
+    }
+    kvm_mp_state runnable{KVM_MP_STATE_RUNNABLE};
+    (void)::ioctl(vcpu.fd(), KVM_SET_MP_STATE, &runnable);
+    return {};
+}
+
+} // namespace parapet::vmm
