@@ -16,22 +16,36 @@ namespace {
 constexpr u64 LOW = 0xffffffff;
 constexpr u64 CR0_TS = 1 << 3;
 
+/// dr4 and dr5 are other names of dr6 and dr7, unless CR4.DE says that they are none. See debug_registers.cpp.
+Emulation read_debug_register(const Vcpu& vcpu, unsigned number, u64& value) {
+    constexpr u64 DR6_ONES = 0xffff0ff0, DR7_ONES = 0x400;
+    if (number == 4 || number == 5) {
+        if ((vcpu.cr4 & CR4_DE) != 0)
+            return Emulation::refused;
+        number += 2;
+    }
+    if (number > 7)
+        return Emulation::refused;
+    value = vcpu.dr[number];
+    if (number == 6)
+        value |= DR6_ONES;
+    else if (number == 7)
+        value |= vcpu.dr[5] | DR7_ONES;
+    return Emulation::done;
+}
+
 /// 0x0f20-0x0f23: mov between a general and a control or debug register.
 Emulation move_system_register(Vcpu& vcpu, const Instruction& insn) {
     u64& general = general_register(*vcpu.regs, insn.rm);
-    const unsigned debug = insn.reg == 4 || insn.reg == 5 ? insn.reg + 2u : insn.reg; // dr4, dr5: old names of dr6, dr7
     switch (insn.opcode) {
     case 0x0f20:
         return read_control_register(vcpu, insn.reg, general);
     case 0x0f22:
         return write_control_register(vcpu, insn.reg, general);
     case 0x0f21:
-        if (debug > 7)
-            return Emulation::refused;
-        general = vcpu.dr[debug];
-        return Emulation::done;
+        return read_debug_register(vcpu, insn.reg, general);
     default:
-        return debug <= 7 && set_debug_register(vcpu, debug, general) == 0 ? Emulation::done : Emulation::refused;
+        return set_debug_register(vcpu, insn.reg, general) == 0 ? Emulation::done : Emulation::refused;
     }
 }
 

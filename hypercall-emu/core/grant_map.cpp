@@ -62,6 +62,8 @@ Pte mapping_entry(const Grant& grant, u32 flags) {
     u64 bits = Pte::PRESENT | Pte::USER | Pte::ACCESSED | Pte::DIRTY;
     if ((flags & abi::GNTMAP_readonly) == 0)
         bits |= Pte::RW;
+    constexpr unsigned FIRST_AVAILABLE_FLAG = 16, FIRST_AVAILABLE_BIT = 9; // XENFEAT_gnttab_map_avail_bits
+    bits |= (static_cast<u64>(flags) >> FIRST_AVAILABLE_FLAG << FIRST_AVAILABLE_BIT) & Pte::AVAIL;
     return Pte::make(grant.frame, bits);
 }
 
