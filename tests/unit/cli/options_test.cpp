@@ -25,7 +25,7 @@ Invocation accepted(const Words& words) {
 std::string refused(const Words& words) {
     const auto result = parse_command_line(words);
     EXPECT_FALSE(result.ok());
-    const std::string message = result.ok() ? std::string{} : result.error().message;
+    std::string message = result.ok() ? std::string{} : result.error().message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
     return message;
 }
