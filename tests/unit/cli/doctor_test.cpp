@@ -81,6 +81,7 @@ TEST(Diagnose, NoDevice) {
     EXPECT_NE(find(checks, "kvm-device").remedy.find("tools/laptop"), std::string::npos);
     kvm.open_error = EACCES;
     EXPECT_NE(find(diagnose(kvm, good_host()), "kvm-device").remedy.find("usermod -aG kvm"), std::string::npos);
+    EXPECT_EQ(find(diagnose(kvm, guest), "processor").status, Status::ok); // the device is there: only the right lacks
     kvm.open_error = EIO;
     EXPECT_FALSE(can_run(diagnose(kvm, good_host())));
 }

@@ -30,7 +30,7 @@ Check processor(const KvmFacts& kvm, const HostFacts& host) {
     if (host.vmx || host.svm) {
         return ok("processor", model + ", with " + (host.vmx ? "VMX" : "SVM"));
     }
-    if (kvm.open_error == 0) {
+    if (kvm.open_error != ENOENT) {
         return ok("processor", model + ", no VMX or SVM (its KVM does without)");
     }
     return warn("processor", model + ", no VMX or SVM",
