@@ -30,7 +30,7 @@ bool is_canonical(std::string_view path) {
 Outcome<std::string> canonical_path(DomId domid, std::string_view path) {
     std::string absolute{path};
     if (!path.starts_with('/')) {
-        if (path.size() > abi::XENSTORE_REL_PATH_MAX)
+        if (is_special(path) || path.size() > abi::XENSTORE_REL_PATH_MAX)
             return Errno::EINVAL_;
         absolute = domain_path(domid) + '/' + absolute;
     }

@@ -35,14 +35,20 @@ Outcome<std::string> Store::canonical(Caller caller, std::string_view path) cons
     return own_length > quotas_.path_length ? Errno::EINVAL_ : absolute;
 }
 
-/// May the caller? A missing node counts as its nearest ancestor, so that who may not look there learns nothing.
-Errno Store::check(Caller caller, std::string_view path, Access wanted) const {
+/// May the caller? A missing node counts as its nearest ancestor, so that who may not look there learns nothing. In a
+/// transaction the answer is something it has seen, so what the answer rests on is noted.
+Errno Store::check(Caller caller, std::string_view path, const std::function<bool(const Permissions&)>& may) const {
     const Tree& tree = view(caller);
-    const Node* node = tree.find(path);
-    const Node* judge = node ? node : tree.find(tree.nearest(path));
-    if (!allows(judge->permissions, caller.domid, wanted))
+    const auto nearest = tree.nearest(path);
+    if (!touch(caller, path, Touch::Read) || !touch(caller, nearest, Touch::Read))
+        return Errno::ENOSPC_;
+    if (!may(tree.find(nearest)->permissions))
         return Errno::EACCES_;
-    return node ? Errno::Ok : Errno::ENOENT_;
+    return nearest == path ? Errno::Ok : Errno::ENOENT_;
+}
+
+Errno Store::check(Caller caller, std::string_view path, Access wanted) const {
+    return check(caller, path, [&](const Permissions& p) { return allows(p, caller.domid, wanted); });
 }
 
 /// The node for reading.
@@ -50,8 +56,6 @@ Outcome<const Node*> Store::look(Caller caller, std::string_view path) const {
     const auto absolute = canonical(caller, path);
     if (!absolute.ok())
         return absolute.error();
-    if (!touch(caller, *absolute, Touch::Read))
-        return Errno::ENOSPC_;
     if (const Errno error = check(caller, *absolute, Access::Read); error != Errno::Ok)
         return error;
     return view(caller).find(*absolute);
@@ -115,8 +119,6 @@ Errno Store::make_node(Caller caller, std::string_view path) {
     const Errno error = check(caller, *absolute, Access::Write);
     if (error == Errno::ENOENT_)
         return create_with_parents(caller, *absolute, {});
-    if (error == Errno::Ok && !touch(caller, *absolute, Touch::Read))
-        return Errno::ENOSPC_;
     return error;
 }
 
@@ -169,11 +171,8 @@ Errno Store::remove_node(Caller caller, std::string_view path) {
         return absolute.error();
     const std::string parent{parent_path(*absolute)};
     const Errno error = check(caller, *absolute, Access::Write);
-    if (error == Errno::ENOENT_) {
-        if (!touch(caller, *absolute, Touch::Read))
-            return Errno::ENOSPC_;
+    if (error == Errno::ENOENT_)
         return view(caller).find(parent) ? Errno::Ok : Errno::ENOENT_;
-    }
     if (error != Errno::Ok)
         return error;
     if (*absolute == "/")
@@ -196,20 +195,18 @@ Errno Store::change_permissions(Caller caller, std::string_view path, Permission
     const auto absolute = canonical(caller, path);
     if (!absolute.ok())
         return absolute.error();
-    const Tree& tree = view(caller);
-    const Node* node = tree.find(*absolute);
-    if (!owns((node ? node : tree.find(tree.nearest(*absolute)))->permissions, caller.domid))
-        return Errno::EACCES_;
-    if (!node)
-        return Errno::ENOENT_;
+    const Errno error = check(caller, *absolute, [&](const Permissions& p) { return owns(p, caller.domid); });
+    if (error != Errno::Ok)
+        return error;
     if (!caller.privileged() && permissions.front().domid != caller.domid)
         return Errno::EPERM_;
+    const Node* node = view(caller).find(*absolute);
     const auto size = node->footprint() + 8 * permissions.size() - 8 * node->permissions.size();
     if (!caller.privileged() && size > quotas_.node_size)
         return Errno::ENOSPC_;
     if (!touch(caller, *absolute, Touch::Changed))
         return Errno::ENOSPC_;
-    const Tree before = tree;
+    const Tree before = view(caller);
     view(caller).set_permissions(*absolute, std::move(permissions), ++generation_);
     changed(caller, *absolute, &before);
     return Errno::Ok;

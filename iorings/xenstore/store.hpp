@@ -111,6 +111,8 @@ private:
     [[nodiscard]] bool touch(Caller caller, std::string_view path, Transaction::Touch how) const;
     [[nodiscard]] Outcome<std::string> canonical(Caller caller, std::string_view path) const;
     [[nodiscard]] Errno check(Caller caller, std::string_view path, Access wanted) const;
+    [[nodiscard]] Errno check(Caller caller, std::string_view path,
+                              const std::function<bool(const Permissions&)>& may) const;
     [[nodiscard]] Outcome<const Node*> look(Caller caller, std::string_view path) const;
     [[nodiscard]] Errno create_with_parents(Caller caller, const std::string& path, std::string_view value);
     [[nodiscard]] Errno change_special(Caller caller, std::string_view path, Permissions permissions);
