@@ -15,7 +15,8 @@
 namespace parapet::image {
 namespace {
 
-constexpr size_t most_headers = 4096;
+constexpr size_t most_program_headers = 256;
+constexpr size_t most_sections = 16384;
 constexpr uint64_t most_note_bytes = 1U << 20;
 constexpr uint64_t most_names_bytes = 1U << 20;
 
@@ -53,11 +54,11 @@ std::optional<std::vector<std::byte>> bytes_at(const ByteSource& source, uint64_
 
 /// A table of program or section headers.
 template <typename Header>
-Result<std::vector<Header>> read_table(const ByteSource& source, uint64_t offset, size_t count, size_t stride,
-                                       const std::string& what) {
+Result<std::vector<Header>> read_table(const ByteSource& source, uint64_t offset, size_t count, size_t most,
+                                       size_t stride, const std::string& what) {
     if (stride < sizeof(Header))
         return broken(what + " headers of " + std::to_string(stride) + " bytes");
-    if (count > most_headers)
+    if (count > most)
         return broken(std::to_string(count) + " " + what + " headers");
     const auto bytes = bytes_at(source, offset, uint64_t{count} * stride);
     if (!bytes)
@@ -128,7 +129,8 @@ Result<void> read_sections(const ByteSource& source, const typename Shape::Ehdr&
     using Shdr = typename Shape::Shdr;
     if (ehdr.e_shoff == 0 || ehdr.e_shnum == 0)
         return {};
-    const auto sections = read_table<Shdr>(source, ehdr.e_shoff, ehdr.e_shnum, ehdr.e_shentsize, "section");
+    const auto sections =
+        read_table<Shdr>(source, ehdr.e_shoff, ehdr.e_shnum, most_sections, ehdr.e_shentsize, "section");
     if (!sections)
         return {};
     for (const Shdr& section : *sections)
@@ -171,8 +173,8 @@ Result<Elf> parse_as(const ByteSource& source) {
                      "); use the linked kernel"};
     if (ehdr.e_phnum == 0 || ehdr.e_phoff == 0)
         return broken("it has no program headers");
-    const auto headers =
-        read_table<typename Shape::Phdr>(source, ehdr.e_phoff, ehdr.e_phnum, ehdr.e_phentsize, "program");
+    const auto headers = read_table<typename Shape::Phdr>(source, ehdr.e_phoff, ehdr.e_phnum, most_program_headers,
+                                                          ehdr.e_phentsize, "program");
     if (!headers)
         return headers.error();
     if (auto read = read_segments(source, *headers, elf); !read)

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // parapet-inspect FILE...: what a kernel file is, and what it tells Xen. With --cache it also fills the kernel cache.
+#include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
+#include <thread>
+
+#include <sys/stat.h>
 
 #include "vmm/image/kernel_cache.hpp"
 #include "vmm/image/kernel_image.hpp"
@@ -83,15 +88,32 @@ void print(const KernelImage& image) {
                             ((segment.flags & 1) != 0 ? "x" : "-"));
 }
 
+/// A file that has just been written is not cached until its times can be told from those of a later change.
+void wait_until_settled(const KernelCache& cache, const char* path) {
+    struct stat info {};
+    for (int i = 0; i < 30 && stat(path, &info) == 0 && cache.key_of(path, info).empty(); ++i)
+        std::this_thread::sleep_for(std::chrono::milliseconds{100});
+}
+
+int inspect(const char* path, const std::optional<KernelCache>& cache) {
+    if (cache)
+        wait_until_settled(*cache, path);
+    const auto image = load_kernel(path, {.cache = cache ? &*cache : nullptr});
+    if (!image) {
+        std::fprintf(stderr, "parapet-inspect: %s\n", image.error().message.c_str());
+        return 1;
+    }
+    print(*image);
+    return 0;
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
-    LoadOptions options;
     std::optional<KernelCache> cache;
     int first = 1;
     if (argc > 1 && std::strcmp(argv[1], "--cache") == 0) {
         cache = KernelCache::from_environment();
-        options.cache = cache ? &*cache : nullptr;
         first = 2;
     }
     if (first >= argc || argv[first][0] == '-') {
@@ -99,14 +121,7 @@ int main(int argc, char** argv) {
         return 2;
     }
     int status = 0;
-    for (int i = first; i < argc; ++i) {
-        const auto image = load_kernel(argv[i], options);
-        if (image) {
-            print(*image);
-        } else {
-            std::fprintf(stderr, "parapet-inspect: %s\n", image.error().message.c_str());
-            status = 1;
-        }
-    }
+    for (int i = first; i < argc; ++i)
+        status |= inspect(argv[i], cache);
     return status;
 }

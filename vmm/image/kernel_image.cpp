@@ -172,10 +172,8 @@ Result<void> KernelImage::copy_to(PageSink& sink) const {
         case CopyOutcome::done:
             break;
         case CopyOutcome::no_such_page:
-            return Error{"kernel '" + path +
-                         "' does not fit into the domain's memory; give it more with --memory (it "
-                         "needs " +
-                         std::to_string(((virt_end - virt_base) >> 20) + 1) + " MiB before its first own allocation)"};
+            return Error{"kernel '" + path + "' does not fit into the domain's memory; give it at least " +
+                         std::to_string(((virt_end - virt_base) >> 20) + 8) + "M with --memory"};
         case CopyOutcome::unreadable:
             return Error{"cannot read kernel '" + path + "' to its end; check that nothing changes the file meanwhile"};
         }
