@@ -24,6 +24,10 @@ u64 Machine::read_tsc() {
     return read_tsc_counter();
 }
 
+u64 Machine::read_msr(u32 index) {
+    return nucleus::read_msr(index);
+}
+
 int64_t Machine::request(doorbell::Request kind, u32 length) {
     mailbox->request.kind = kind;
     mailbox->request.length = length;

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/requests.hpp"
+
+#include "pv-abi/sched.hpp"
+#include "vmm/crash_report.hpp"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+namespace parapet::vmm {
+
+namespace {
+
+using doorbell::Request;
+
+DomainStop stop_for(std::uint64_t reason) {
+    switch (reason) {
+    case abi::SHUTDOWN_poweroff:
+        return {DomainStop::Kind::poweroff, {}, {}};
+    case abi::SHUTDOWN_reboot:
+    case abi::SHUTDOWN_soft_reset:
+        return {DomainStop::Kind::reboot, {}, {}};
+    case abi::SHUTDOWN_suspend:
+        return {
+            DomainStop::Kind::poweroff, "the guest suspended itself, which ends it: this version cannot resume", {}};
+    case abi::SHUTDOWN_watchdog:
+        return {DomainStop::Kind::crash, "the guest's watchdog expired", {}};
+    default:
+        return {DomainStop::Kind::crash, "the guest reported its own crash; its console says why", {}};
+    }
+}
+
+} // namespace
+
+void RequestServer::log_text(std::uint32_t length) {
+    std::array<char, doorbell::REQUEST_TEXT> text;
+    length = std::min<std::uint32_t>(length, doorbell::REQUEST_TEXT);
+    std::memcpy(text.data(), mailbox_.request.text, length);
+    if (guest_log_) {
+        guest_log_({text.data(), length});
+    }
+}
+
+std::int64_t RequestServer::release(std::uint32_t count) {
+    count = std::min(count, doorbell::REQUEST_FRAMES);
+    const std::uint64_t first_mfn = ram_.layout().mfn_of(domain_first_);
+    for (std::uint32_t i = 0; i < count; i++) {
+        const std::uint64_t mfn = std::atomic_ref{mailbox_.request.frames[i]}.load(std::memory_order_relaxed);
+        if (mfn < first_mfn || !ram_.release(mfn)) {
+            return -EINVAL;
+        }
+        released_++;
+    }
+    return 0;
+}
+
+std::optional<DomainStop> RequestServer::serve() {
+    // Copied once: the block is in memory that a broken nucleus could change under us.
+    const Request kind = std::atomic_ref{mailbox_.request.kind}.load();
+    const std::uint32_t length = std::atomic_ref{mailbox_.request.length}.load();
+    const std::uint64_t argument = std::atomic_ref{mailbox_.request.argument[0]}.load();
+    std::int64_t result = 0;
+    switch (kind) {
+    case Request::log:
+    case Request::console_write:
+        log_text(length);
+        break;
+    case Request::shutdown:
+        return stop_for(argument);
+    case Request::crash:
+    case Request::nucleus_bug: {
+        doorbell::CrashReport report;
+        std::memcpy(&report, &mailbox_.request.crash, sizeof(report));
+        report.reason[sizeof(report.reason) - 1] = 0;
+        const bool bug = kind == Request::nucleus_bug;
+        return DomainStop{DomainStop::Kind::crash,
+                          (bug ? "the nucleus stopped the domain: " : "the guest crashed: ") +
+                              std::string{report.reason},
+                          format_crash(report, bug)};
+    }
+    case Request::release:
+        result = release(length);
+        break;
+    case Request::wall_clock:
+        result =
+            std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+                .count();
+        break;
+    case Request::none:
+    case Request::reclaim:
+    case Request::port_closed:
+        break;
+    default:
+        result = -ENOSYS;
+    }
+    mailbox_.request.result = result;
+    return std::nullopt;
+}
+
+} // namespace parapet::vmm
