@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // callback_op, set_callbacks, nmi_op: the guest's entry points.
-#include "pv-abi/callback.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/callback.hpp"
 #include "pv-abi/trap.hpp"
 
 namespace parapet::nucleus {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // console_io: the emergency console. Xen prints a guest's text only in debug builds; we hand it to the vmm's log.
-#include "pv-abi/console.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
+#include "pv-abi/console.hpp"
 
 namespace parapet::nucleus {
 

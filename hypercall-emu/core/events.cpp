@@ -40,7 +40,8 @@ void wake_pollers(Domain& domain, Port port) {
 void open_host_channel(Domain& domain, u32 port) {
     if (port == 0 || port >= NR_CHANNELS)
         return;
-    domain.channels[port] = {.state = ChannelState::host, .virq = 0, .remote_domain = 0, .vcpu = 0, .remote_port = port};
+    domain.channels[port] = {
+        .state = ChannelState::host, .virq = 0, .remote_domain = 0, .vcpu = 0, .remote_port = port};
 }
 
 } // namespace
@@ -118,7 +119,8 @@ void take_mailbox(Domain& domain) {
 }
 
 bool event_deliverable(const Vcpu& vcpu) {
-    const u64 pending = __atomic_load_n(&vcpu.info[offsetof(abi::vcpu_info64, evtchn_upcall_pending)], __ATOMIC_SEQ_CST);
+    const u64 pending =
+        __atomic_load_n(&vcpu.info[offsetof(abi::vcpu_info64, evtchn_upcall_pending)], __ATOMIC_SEQ_CST);
     const u64 masked = __atomic_load_n(&vcpu.info[offsetof(abi::vcpu_info64, evtchn_upcall_mask)], __ATOMIC_SEQ_CST);
     return pending != 0 && masked == 0;
 }

@@ -3,10 +3,10 @@
 //
 //   running --block/poll, nothing to do--> blocked (ExitWork::BLOCK: the home waits for an interrupt)
 //   blocked --vector::WAKE, handle_wake: kicked, event or timeout--> running; otherwise it blocks again
+#include "pv-abi/sched.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/services.hpp"
-#include "pv-abi/sched.hpp"
 
 namespace parapet::nucleus {
 namespace {

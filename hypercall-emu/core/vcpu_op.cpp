@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // vcpu_op: vCPUs up and down, their run states, timers and registered areas. VCPUOP_initialise is in vcpu_start.cpp.
-#include "pv-abi/vcpu.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "hypercall-emu/core/vcpu_start.hpp"
 #include "pv-abi/sched.hpp"
+#include "pv-abi/vcpu.hpp"
 
 namespace parapet::nucleus {
 namespace {

@@ -9,8 +9,8 @@ namespace {
 /// What Xen lets a 64-bit PV guest set, whether or not it means anything for one.
 constexpr u64 SUPPORTED = 1ULL << abi::VMASST_TYPE_4gb_segments | 1ULL << abi::VMASST_TYPE_4gb_segments_notify |
                           1ULL << abi::VMASST_TYPE_writable_pagetables | 1ULL << abi::VMASST_TYPE_pae_extended_cr3 |
-                          1ULL << abi::VMASST_TYPE_architectural_iopl |
-                          1ULL << abi::VMASST_TYPE_runstate_update_flag | 1ULL << abi::VMASST_TYPE_m2p_strict;
+                          1ULL << abi::VMASST_TYPE_architectural_iopl | 1ULL << abi::VMASST_TYPE_runstate_update_flag |
+                          1ULL << abi::VMASST_TYPE_m2p_strict;
 
 } // namespace
 

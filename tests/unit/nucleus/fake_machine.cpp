@@ -87,8 +87,8 @@ void FakeMachine::record_write(Pte* slot, Pte value) {
 
 FakeVm::FakeVm(const FakeVmOptions& options)
     : options_{options}, max_mfn_{FIRST_MFN + options.nr_pages + options.spare_pages},
-      storage_((max_mfn_ + 1) * PAGE_SIZE), frames_(max_mfn_), m2p_(max_mfn_, ~0ULL),
-      mailbox_{std::make_unique<doorbell::Mailbox>()}, domain_{std::make_unique<Domain>()} {
+      storage_((max_mfn_ + 1) * PAGE_SIZE), frames_(max_mfn_),
+      m2p_(max_mfn_, ~0ULL), mailbox_{std::make_unique<doorbell::Mailbox>()}, domain_{std::make_unique<Domain>()} {
     memory_ = reinterpret_cast<u8*>((reinterpret_cast<uintptr_t>(storage_.data()) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
     machine.directmap = memory_;
     machine.mailbox = mailbox_.get();
@@ -153,8 +153,7 @@ void FakeVm::build_tables() {
     at<Pte>(l3_pfn(), table_index(BASE, 3) * sizeof(Pte)) = Pte::make(mfn(l2_pfn()), TABLE_FLAGS);
     for (u64 pfn = 0; pfn < options_.nr_pages; pfn++) {
         if (pfn % 512 == 0)
-            at<Pte>(l2_pfn(), table_index(va(pfn).address, 2) * sizeof(Pte)) =
-                Pte::make(mfn(l1_pfn(pfn)), TABLE_FLAGS);
+            at<Pte>(l2_pfn(), table_index(va(pfn).address, 2) * sizeof(Pte)) = Pte::make(mfn(l1_pfn(pfn)), TABLE_FLAGS);
         const u64 writable = pfn < first_table_pfn() ? Pte::RW | Pte::DIRTY : 0;
         at<Pte>(l1_pfn(pfn), pfn % 512 * sizeof(Pte)) =
             Pte::make(mfn(pfn), Pte::PRESENT | Pte::USER | Pte::ACCESSED | writable);

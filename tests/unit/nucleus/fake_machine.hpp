@@ -47,7 +47,7 @@ public:
 };
 
 struct FakeVmOptions {
-    u64 nr_pages = 512; ///< of the domain; a power of two from 512 on
+    u64 nr_pages = 512;   ///< of the domain; a power of two from 512 on
     u64 spare_pages = 64; ///< RAM beyond the reservation
     u64 tsc_khz = 2'600'000;
     u64 boot_tsc = 1'000'000;
