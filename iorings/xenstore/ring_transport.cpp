@@ -132,7 +132,7 @@ void RingTransport::mark_broken(std::uint32_t error, std::string_view why) {
     connection_.reset();
     store(page_->error, error);
     if (log_)
-        log_(std::string{"xenstore: connection stopped: "}.append(why).append("; only a reconnect helps."));
+        log_(std::string{"connection stopped: "}.append(why).append("; only a reconnect helps."));
 }
 
 } // namespace parapet::xenstore
