@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/kvm.hpp"
 
+#include "vmm/kvm_lists.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -43,12 +45,10 @@ int KvmSystem::extension(int capability) const {
 }
 
 Result<CpuidTable> KvmSystem::supported_cpuid() const {
-    for (std::uint32_t count = 128; count <= 4096; count *= 2) {
-        std::vector<std::uint64_t> buffer((sizeof(kvm_cpuid2) + count * sizeof(kvm_cpuid_entry2)) / 8 + 1);
-        auto* list = reinterpret_cast<kvm_cpuid2*>(buffer.data());
-        list->nent = count;
-        if (::ioctl(fd(), KVM_GET_SUPPORTED_CPUID, list) == 0) {
-            return CpuidTable(list->entries, list->entries + list->nent);
+    for (std::uint32_t count = 64; count <= 256; count *= 2) {
+        KvmList<kvm_cpuid_entry2> list{count};
+        if (::ioctl(fd(), kvm_get_supported_cpuid, list.data()) == 0) {
+            return list.entries();
         }
         if (errno != E2BIG) {
             break;
@@ -103,15 +103,13 @@ Result<void> KvmVm::bind_doorbell(std::uint16_t port, int eventfd) {
 
 Result<void> KvmVm::bind_interrupt(int eventfd, std::uint8_t vector, std::uint32_t apic_id) {
     constexpr std::uint32_t gsi = 24; // the first beyond the IOAPIC's pins
-    std::vector<std::uint64_t> buffer((sizeof(kvm_irq_routing) + sizeof(kvm_irq_routing_entry)) / 8 + 1);
-    auto* routing = reinterpret_cast<kvm_irq_routing*>(buffer.data());
-    routing->nr = 1;
-    kvm_irq_routing_entry& entry = routing->entries[0];
+    kvm_irq_routing_entry entry{};
     entry.gsi = gsi;
     entry.type = KVM_IRQ_ROUTING_MSI;
     entry.u.msi.address_lo = 0xfee00000U | apic_id << 12;
     entry.u.msi.data = vector;
-    if (::ioctl(fd(), KVM_SET_GSI_ROUTING, routing) != 0) {
+    KvmList<kvm_irq_routing_entry> routing{std::vector{entry}};
+    if (::ioctl(fd(), kvm_set_gsi_routing, routing.data()) != 0) {
         return kvm_error("route an interrupt (KVM_CAP_IRQ_ROUTING)");
     }
     kvm_irqfd irqfd{};
@@ -149,25 +147,28 @@ KvmVcpu::~KvmVcpu() {
 }
 
 Result<void> KvmVcpu::set_cpuid(const CpuidTable& table) {
-    std::vector<std::uint64_t> buffer((sizeof(kvm_cpuid2) + table.size() * sizeof(kvm_cpuid_entry2)) / 8 + 1);
-    auto* list = reinterpret_cast<kvm_cpuid2*>(buffer.data());
-    list->nent = static_cast<std::uint32_t>(table.size());
-    std::memcpy(list->entries, table.data(), table.size() * sizeof(kvm_cpuid_entry2));
-    if (::ioctl(fd(), KVM_SET_CPUID2, list) != 0) {
+    KvmList<kvm_cpuid_entry2> list{table};
+    if (::ioctl(fd(), kvm_set_cpuid2, list.data()) != 0) {
         return kvm_error("take the CPUID policy");
     }
     return {};
 }
 
-Result<void> KvmVcpu::set_msrs(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& values) {
-    std::vector<std::uint64_t> buffer((sizeof(kvm_msrs) + values.size() * sizeof(kvm_msr_entry)) / 8 + 1);
-    auto* list = reinterpret_cast<kvm_msrs*>(buffer.data());
-    list->nmsrs = static_cast<std::uint32_t>(values.size());
-    for (std::size_t i = 0; i < values.size(); i++) {
-        list->entries[i].index = values[i].first;
-        list->entries[i].data = values[i].second;
+Result<std::uint64_t> KvmVcpu::get_msr(std::uint32_t index) {
+    KvmList<kvm_msr_entry> list{std::vector<kvm_msr_entry>{{index, 0, 0}}};
+    if (::ioctl(fd(), kvm_get_msrs, list.data()) != 1) {
+        return kvm_error("read a model-specific register");
     }
-    if (::ioctl(fd(), KVM_SET_MSRS, list) != static_cast<int>(values.size())) {
+    return list.entries().front().data;
+}
+
+Result<void> KvmVcpu::set_msrs(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& values) {
+    std::vector<kvm_msr_entry> entries;
+    for (const auto& [index, value] : values) {
+        entries.push_back({index, 0, value});
+    }
+    KvmList<kvm_msr_entry> list{entries};
+    if (::ioctl(fd(), kvm_set_msrs, list.data()) != static_cast<int>(values.size())) {
         return kvm_error("set a model-specific register");
     }
     return {};
@@ -180,7 +181,9 @@ std::map<std::string, std::uint64_t> KvmVcpu::statistics() const {
     if (stats.get() < 0 || ::pread(stats.get(), &header, sizeof(header), 0) != sizeof(header)) {
         return result;
     }
-    const std::size_t one = sizeof(kvm_stats_desc) + header.name_size;
+    // The name follows the 16 bytes of the descriptor (the header's flexible array would add to that in C++).
+    constexpr std::size_t fixed = offsetof(kvm_stats_desc, bucket_size) + sizeof(kvm_stats_desc::bucket_size);
+    const std::size_t one = fixed + header.name_size;
     std::vector<char> descriptors(one * header.num_desc);
     if (::pread(stats.get(), descriptors.data(), descriptors.size(), header.desc_offset) !=
         static_cast<ssize_t>(descriptors.size())) {
@@ -192,7 +195,7 @@ std::map<std::string, std::uint64_t> KvmVcpu::statistics() const {
         if (descriptor->size == 1 &&
             ::pread(stats.get(), &value, sizeof(value), static_cast<off_t>(header.data_offset) + descriptor->offset) ==
                 static_cast<ssize_t>(sizeof(value))) {
-            result.emplace(std::string{descriptors.data() + i * one + sizeof(kvm_stats_desc)}, value);
+            result.emplace(std::string{descriptors.data() + i * one + fixed}, value);
         }
     }
     return result;

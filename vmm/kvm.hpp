@@ -76,6 +76,7 @@ public:
     [[nodiscard]] int fd() const { return fd_.get(); }
     [[nodiscard]] kvm_run& state() const { return *run_; }
     Result<void> set_cpuid(const CpuidTable& table);
+    [[nodiscard]] Result<std::uint64_t> get_msr(std::uint32_t index);
     Result<void> set_msrs(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& msrs);
     /// KVM's own counters of this vCPU (KVM_GET_STATS_FD), by name; empty where the host has none.
     [[nodiscard]] std::map<std::string, std::uint64_t> statistics() const;

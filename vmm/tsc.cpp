@@ -12,18 +12,15 @@ Result<ClockReading> read_clock(const KvmSystem&, KvmVcpu& vcpu) {
         return kvm_error("say how fast the guest's TSC runs");
     }
     constexpr std::uint32_t msr_tsc = 0x10;
-    alignas(kvm_msrs) unsigned char buffer[sizeof(kvm_msrs) + sizeof(kvm_msr_entry)] = {};
-    auto* msrs = reinterpret_cast<kvm_msrs*>(buffer);
-    msrs->nmsrs = 1;
-    msrs->entries[0].index = msr_tsc;
-    if (::ioctl(vcpu.fd(), KVM_GET_MSRS, msrs) != 1) {
-        return kvm_error("read the guest's TSC");
+    const auto tsc = vcpu.get_msr(msr_tsc);
+    if (!tsc) {
+        return tsc.error();
     }
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);
     ClockReading reading;
     reading.tsc_khz = static_cast<std::uint64_t>(khz);
-    reading.guest_tsc = msrs->entries[0].data;
+    reading.guest_tsc = *tsc;
     reading.wall_clock_ns =
         static_cast<std::uint64_t>(now.tv_sec) * 1000000000ULL + static_cast<std::uint64_t>(now.tv_nsec);
     return reading;
