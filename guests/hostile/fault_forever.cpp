@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// A handler that returns to the faulting instruction, for ever: slow, and harmless to the host.
+#include "guests/lib/console.hpp"
+#include "guests/lib/kernel.hpp"
+#include "guests/lib/traps.hpp"
+
+int parapet::guest::guest_main() {
+    print("expect: timeout\n");
+    set_trap_handler(vector_pf, [](TrapFrame&) {});
+    *reinterpret_cast<volatile uint64_t*>(0x7000) = 1;
+    return 1;
+}
