@@ -24,13 +24,15 @@ struct Channel {
 
 inline constexpr unsigned NR_CHANNELS = 4096;
 
-/// How system time follows from the TSC: ns = ((tsc - base_tsc) << shift) * mul >> 32, as vcpu_time_info has it.
+/// How system time follows from the TSC: ns = START_NS + (((tsc - base_tsc) << shift) * mul >> 32), as vcpu_time_info
+/// has it.
 struct Clock {
+    static constexpr u64 START_NS = 1000; ///< at base_tsc: a guest may take 0 for "not set"
     u64 base_tsc;
     u64 tsc_khz;
     u32 mul;
     int shift;
-    u64 wall_clock_ns; ///< UTC at system time 0
+    u64 wall_clock_ns; ///< UTC at base_tsc
 };
 
 struct GrantTable {

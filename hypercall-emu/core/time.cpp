@@ -35,7 +35,7 @@ void write_time_info(abi::vcpu_time_info& record, const Clock& clock) {
     const u32 version = record.version | 1;
     __atomic_store_n(&record.version, version, __ATOMIC_SEQ_CST);
     record.tsc_timestamp = clock.base_tsc;
-    record.system_time = 0;
+    record.system_time = Clock::START_NS;
     record.tsc_to_system_mul = clock.mul;
     record.tsc_shift = static_cast<int8_t>(clock.shift);
     record.flags = abi::XEN_PVCLOCK_TSC_STABLE_BIT;
@@ -100,17 +100,19 @@ u64 system_time_ns(Domain& domain) {
     const u64 tsc = domain.machine->read_tsc();
     const u64 delta = tsc > clock.base_tsc ? tsc - clock.base_tsc : 0;
     const u64 scaled = clock.shift >= 0 ? delta << clock.shift : delta >> -clock.shift;
-    return static_cast<u64>((static_cast<u128>(scaled) * clock.mul) >> 32);
+    return Clock::START_NS + static_cast<u64>((static_cast<u128>(scaled) * clock.mul) >> 32);
 }
 
 void update_wall_clock(Domain& domain) {
     abi::shared_info64& shared = *domain.shared;
-    const u64 seconds = domain.clock.wall_clock_ns / NS_PER_SECOND;
+    // The record gives UTC at system time 0.
+    const u64 utc = domain.clock.wall_clock_ns > Clock::START_NS ? domain.clock.wall_clock_ns - Clock::START_NS : 0;
+    const u64 seconds = utc / NS_PER_SECOND;
     const u32 version = shared.wc_version | 1;
     __atomic_store_n(&shared.wc_version, version, __ATOMIC_SEQ_CST);
     shared.wc_sec = static_cast<u32>(seconds);
     shared.wc_sec_hi = static_cast<u32>(seconds >> 32);
-    shared.wc_nsec = static_cast<u32>(domain.clock.wall_clock_ns % NS_PER_SECOND);
+    shared.wc_nsec = static_cast<u32>(utc % NS_PER_SECOND);
     __atomic_store_n(&shared.wc_version, version + 1, __ATOMIC_SEQ_CST);
 }
 

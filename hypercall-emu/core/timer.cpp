@@ -21,7 +21,7 @@ u64 divide_by_scale(u64 ns, u32 mul) {
 u64 tsc_at(const Clock& clock, u64 ns) {
     if ((ns >> 61) != 0)
         return NEVER;
-    const u64 scaled = divide_by_scale(ns, clock.mul);
+    const u64 scaled = divide_by_scale(ns > Clock::START_NS ? ns - Clock::START_NS : 0, clock.mul);
     if (clock.shift >= 0)
         return clock.base_tsc + (scaled >> clock.shift) + ((scaled & ((1ULL << clock.shift) - 1)) != 0 ? 1 : 0);
     if ((scaled >> (63 + clock.shift)) != 0)

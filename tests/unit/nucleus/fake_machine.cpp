@@ -220,7 +220,7 @@ void FakeVm::advance_ns(u64 ns) {
 
 void FakeVm::set_time_ns(u64 ns) {
     machine.tsc = options_.boot_tsc;
-    advance_ns(ns);
+    advance_ns(ns > Clock::START_NS ? ns - Clock::START_NS : 0);
 }
 
 Vcpu& FakeVm::add_vcpu() {

@@ -79,7 +79,7 @@ TEST_F(Sched, BlockWakesByMailbox) {
     EXPECT_TRUE(woken_by(Vcpu::IRQ_MAILBOX));
     EXPECT_FALSE(vm.vcpu().blocked);
     EXPECT_EQ(vm.vcpu().runstate.state, RUNSTATE_running);
-    EXPECT_NEAR(static_cast<double>(vm.vcpu().runstate.time[RUNSTATE_blocked]), 7e6, 10);
+    EXPECT_NEAR(static_cast<double>(vm.vcpu().runstate.time[RUNSTATE_blocked]), 7e6, 1100);
     EXPECT_EQ(vm.vcpu().regs->rip, vm.va(0).address); // and the event is delivered
 }
 

@@ -33,8 +33,9 @@ TEST_P(Rates, GuestAndNucleusAgree) {
     EXPECT_EQ(info.version % 2, 0u);
     EXPECT_NE(info.version, 0u);
     EXPECT_EQ(info.flags, XEN_PVCLOCK_TSC_STABLE_BIT);
-    EXPECT_EQ(system_time_ns(vm.domain()), 0u);
-    for (const u64 ns : std::initializer_list<u64>{1, 999, 12'345'678, 3600 * SECOND, 86'400 * 365 * SECOND}) {
+    EXPECT_EQ(system_time_ns(vm.domain()), Clock::START_NS);
+    EXPECT_GT(info.system_time, 0u);
+    for (const u64 ns : std::initializer_list<u64>{1001, 1999, 12'345'678, 3600 * SECOND, 86'400 * 365 * SECOND}) {
         vm.set_time_ns(ns);
         const u64 now = system_time_ns(vm.domain());
         EXPECT_EQ(now, guest_time(info, vm.machine.tsc));
@@ -47,7 +48,7 @@ TEST_P(Rates, DeadlinesAreExact) {
     FakeVm vm({.tsc_khz = GetParam()});
     (void)vm.call(do_vcpu_op, VCPUOP_stop_periodic_timer, 0);
     (void)vm.take_work();
-    for (const u64 ns : std::initializer_list<u64>{1, 2, 3, 1001, 10 * MS + 7, 5 * SECOND + 1, 864'000 * SECOND + 13}) {
+    for (const u64 ns : std::initializer_list<u64>{1001, 1002, 1003, 2001, 10 * MS + 7, 5 * SECOND + 1, 864'000 * SECOND + 13}) {
         ASSERT_EQ(vm.call(do_set_timer_op, ns), 0);
         const u64 deadline = vm.vcpu().armed_tsc;
         vm.machine.tsc = deadline;
@@ -68,14 +69,14 @@ TEST(Time, NoRateStillEnds) {
     EXPECT_EQ(vm.domain().clock.tsc_khz, 1'000'000u);
 }
 
-TEST(Time, BeforeTheBaseIsZero) {
+TEST(Time, DoesNotStartBelowItsBase) {
     FakeVm vm;
     vm.machine.tsc = 0;
-    EXPECT_EQ(system_time_ns(vm.domain()), 0u);
+    EXPECT_EQ(system_time_ns(vm.domain()), Clock::START_NS);
 }
 
 TEST(Time, WallClock) {
-    FakeVm vm({.wall_clock_ns = 5'000'000'000ULL * SECOND + 123});
+    FakeVm vm({.wall_clock_ns = 5'000'000'000ULL * SECOND + 123 + Clock::START_NS});
     EXPECT_EQ(vm.shared().wc_version % 2, 0u);
     EXPECT_EQ((static_cast<u64>(vm.shared().wc_sec_hi) << 32) | vm.shared().wc_sec, 5'000'000'000u);
     EXPECT_EQ(vm.shared().wc_nsec, 123u);
@@ -267,9 +268,10 @@ TEST_F(Timers, VcpuOpSingleshot) {
 }
 
 TEST_F(Timers, PeriodicTicksWithoutDrift) {
+    const u64 start = system_time_ns(vm.domain());
     EXPECT_EQ(vm.call(do_vcpu_op, VCPUOP_set_periodic_timer, 0, vm.arg(10 * MS).address), 0);
     for (u64 tick = 1; tick <= 5; tick++) {
-        EXPECT_EQ(armed(), tick * 10 * MS);
+        EXPECT_EQ(armed(), start + tick * 10 * MS);
         vm.set_time_ns(tick * 10 * MS + 300'000);
         fire();
         EXPECT_TRUE(take_tick());
@@ -296,7 +298,7 @@ TEST_F(Timers, EarliestOfSeveral) {
     vm.set_time_ns(4 * MS + 1);
     fire();
     EXPECT_TRUE(take_tick());
-    EXPECT_EQ(armed(), 10 * MS);
+    EXPECT_EQ(armed(), Clock::START_NS + 10 * MS);
 }
 
 TEST(TimersAtStart, HundredHertzUntilStopped) {
