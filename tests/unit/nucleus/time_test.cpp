@@ -118,7 +118,7 @@ TEST_F(Runstates, TimeIsAccounted) {
     EXPECT_EQ(vm.call(do_vcpu_op, VCPUOP_get_runstate_info, 0, vm.va(1).address), 0);
     const auto info = vm.out<Info>();
     EXPECT_EQ(info.state, RUNSTATE_running);
-    EXPECT_NEAR(static_cast<double>(info.time[RUNSTATE_running]), 11e6, 10);
+    EXPECT_NEAR(static_cast<double>(info.time[RUNSTATE_running]), 11e6, 1100);
     EXPECT_NEAR(static_cast<double>(info.time[RUNSTATE_blocked]), 15e6, 10);
     EXPECT_NEAR(static_cast<double>(info.state_entry_time), 25e6, 10);
     EXPECT_EQ(vm.call(do_vcpu_op, VCPUOP_get_runstate_info, 0, 0x1000), -XEN_EFAULT);
@@ -133,7 +133,7 @@ TEST_F(Runstates, AreaFollows) {
     copy_bytes(&info, &vm.at<u8>(5, 4096 - 24), 24);
     copy_bytes(reinterpret_cast<u8*>(&info) + 24, &vm.at<u8>(6), sizeof(info) - 24);
     EXPECT_EQ(info.state, RUNSTATE_blocked);
-    EXPECT_NEAR(static_cast<double>(info.time[RUNSTATE_running]), 10e6, 10);
+    EXPECT_NEAR(static_cast<double>(info.time[RUNSTATE_running]), 10e6, 1100);
 }
 
 TEST_F(Runstates, UpdateFlagIsSetOnlyMeanwhile) {
