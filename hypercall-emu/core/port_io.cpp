@@ -22,6 +22,22 @@ bool port_open(Vcpu& vcpu, u32 port, unsigned size) {
     return (word & (((1u << size) - 1) << (port % 8))) == 0;
 }
 
+/// What a port reads as: all ones, but for the two by which kernels calibrate against a timer chip. Channel 2 of that chip
+/// reads as stopped at zero with its output high, so that calibration fails at its first reading instead of polling
+/// all ones a hundred thousand times; the time base of a PV guest is vcpu_time_info.
+u64 read_port(u32 port) {
+    constexpr u32 PIT_CHANNEL_2 = 0x42, SYSTEM_CONTROL_B = 0x61;
+    constexpr u64 CHANNEL_2_OUTPUT = 0x20;
+    switch (port) {
+    case PIT_CHANNEL_2:
+        return 0;
+    case SYSTEM_CONTROL_B:
+        return CHANNEL_2_OUTPUT;
+    default:
+        return ~0ULL;
+    }
+}
+
 Emulation string_io(Vcpu& vcpu, const Instruction& insn, unsigned size, bool input) {
     if (insn.segment != Segment::flat)
         return Emulation::refused;
@@ -53,7 +69,7 @@ Emulation emulate_port_io(Vcpu& vcpu, const Instruction& insn) {
     if (insn.opcode <= 0x6f)
         return string_io(vcpu, insn, size, insn.opcode <= 0x6d);
     if ((insn.opcode & 2) == 0)
-        write_register(regs, 0, size, true, ~0ULL);
+        write_register(regs, 0, size, true, read_port(port));
     return Emulation::done;
 }
 

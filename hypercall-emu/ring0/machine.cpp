@@ -29,6 +29,7 @@ u64 Machine::read_msr(u32 index) {
 }
 
 int64_t Machine::request(doorbell::Request kind, u32 length) {
+    mailbox->counters.syscalls = vcpu->syscalls;
     mailbox->request.kind = kind;
     mailbox->request.length = length;
     out_byte(doorbell::REQUEST_PORT, 0);
