@@ -48,7 +48,8 @@ TEST_P(Rates, DeadlinesAreExact) {
     FakeVm vm({.tsc_khz = GetParam()});
     (void)vm.call(do_vcpu_op, VCPUOP_stop_periodic_timer, 0);
     (void)vm.take_work();
-    for (const u64 ns : std::initializer_list<u64>{1001, 1002, 1003, 2001, 10 * MS + 7, 5 * SECOND + 1, 864'000 * SECOND + 13}) {
+    for (const u64 ns :
+         std::initializer_list<u64>{1001, 1002, 1003, 2001, 10 * MS + 7, 5 * SECOND + 1, 864'000 * SECOND + 13}) {
         ASSERT_EQ(vm.call(do_set_timer_op, ns), 0);
         const u64 deadline = vm.vcpu().armed_tsc;
         vm.machine.tsc = deadline;
@@ -93,6 +94,11 @@ TEST(Time, RegisteredTimeArea) {
     EXPECT_EQ(copy.tsc_to_system_mul, vm.vcpu().info64().time.tsc_to_system_mul);
     EXPECT_EQ(copy.version, vm.vcpu().info64().time.version);
     EXPECT_EQ(copy.version % 2, 0u);
+    vm.vcpu().kernel_mode = 0; // another address space: not to be written there
+    vm.at<vcpu_time_info>(5, 16).version = 1;
+    refresh_time_info(vm.vcpu());
+    EXPECT_EQ(vm.at<vcpu_time_info>(5, 16).version, 1u);
+    vm.vcpu().kernel_mode = 1;
     for (const u64 bad : {HOLE_START, HOLE_START - 1, HOLE_END - 8, u64{0x0000800000000000}})
         EXPECT_EQ(vm.call(do_vcpu_op, VCPUOP_register_vcpu_time_memory_area, 0, vm.arg(bad).address), -XEN_EFAULT);
     EXPECT_EQ(vm.vcpu().time_area_va, area.address);

@@ -55,6 +55,7 @@ TEST_F(VcpuOp, RegisterInfoRefuses) {
     EXPECT_EQ(register_info(0, good, 4), -XEN_ENXIO);
     EXPECT_EQ(register_info(0, ~0ULL, 0), -XEN_EINVAL);
     EXPECT_EQ(register_info(0, ~0ULL >> 12, 0), -XEN_EINVAL);
+    EXPECT_EQ(register_info(0, FakeVm::SHARED_INFO_MFN, 0), -XEN_EINVAL);     // only lent to it
     EXPECT_EQ(register_info(0, FakeVm::STUB_ROOT_MFN, 0), -XEN_EINVAL);       // the nucleus's
     EXPECT_EQ(register_info(0, vm.mfn(vm.l1_pfn(0)).number, 0), -XEN_EINVAL); // a page table
     EXPECT_EQ(register_info(0, FakeVm::FIRST_MFN + 512 + 3, 0), -XEN_EINVAL); // not the domain's yet
