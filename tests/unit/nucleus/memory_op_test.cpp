@@ -87,6 +87,16 @@ TEST(Balloon, DecreaseStopsAtAFrameThatIsInUse) {
     EXPECT_TRUE(b.domain().frames.domain_owns(b.vm.mfn(102)));
 }
 
+TEST(Balloon, DecreaseOfAFrameThatIsMappedReadOnly) {
+    Balloon b;
+    ASSERT_EQ(update_entry(b.vm.vcpu(), b.vm.mfn(b.vm.l1_pfn(100)), 100,
+                           Pte::make(b.vm.mfn(100), Pte::PRESENT | Pte::USER), false),
+              0);
+    b.list(0) = b.vm.mfn(100).number;
+    EXPECT_EQ(b.call(abi::XENMEM_decrease_reservation, 1), 0);
+    EXPECT_TRUE(b.domain().frames.domain_owns(b.vm.mfn(100)));
+}
+
 TEST(Balloon, DecreaseOfWhatIsNotTheDomains) {
     Balloon b;
     constexpr u64 others[] = {FakeVm::SHARED_INFO_MFN, 5, ~0ULL, 1ULL << 40, FakeVm::FIRST_MFN + 512};
