@@ -22,9 +22,9 @@ bool port_open(Vcpu& vcpu, u32 port, unsigned size) {
     return (word & (((1u << size) - 1) << (port % 8))) == 0;
 }
 
-/// What a port reads as: all ones, but for the two by which kernels calibrate against a timer chip. Channel 2 of that chip
-/// reads as stopped at zero with its output high, so that calibration fails at its first reading instead of polling
-/// all ones a hundred thousand times; the time base of a PV guest is vcpu_time_info.
+/// What a port reads as: all ones, but for the two by which kernels calibrate against a timer chip. Channel 2 of that
+/// chip reads as stopped at zero with its output high, so that calibration fails at its first reading instead of
+/// polling all ones a hundred thousand times; the time base of a PV guest is vcpu_time_info.
 u64 read_port(u32 port) {
     constexpr u32 PIT_CHANNEL_2 = 0x42, SYSTEM_CONTROL_B = 0x61;
     constexpr u64 CHANNEL_2_OUTPUT = 0x20;
