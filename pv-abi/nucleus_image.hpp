@@ -15,10 +15,10 @@ struct ImageHeader {
     uint64_t text_end; ///< [NUCLEUS_VA, text_end): read and execute
     uint64_t file_end; ///< [text_end, file_end): data; [file_end, image_end): zeroes
     uint64_t image_end;
-    uint64_t vector_stubs;      ///< 256 stubs of STUB_SIZE bytes
-    uint64_t boot_entry;        ///< first instruction of vCPU 0; rdi: its area
-    uint64_t syscall_entry;     ///< rsp: &Regs::rsp, which holds the caller's; rcx, r11 as SYSCALL leaves them
-    uint64_t syscall32_entry;   ///< the same for compatibility code
+    uint64_t vector_stubs;    ///< 256 stubs of STUB_SIZE bytes
+    uint64_t boot_entry;      ///< first instruction of vCPU 0; rdi: its area
+    uint64_t syscall_entry;   ///< rsp: &Regs::rsp, which holds the caller's; rcx, r11 as SYSCALL leaves them
+    uint64_t syscall32_entry; ///< the same for compatibility code
 };
 
 inline constexpr uint64_t STUB_SIZE = 16;
@@ -33,6 +33,9 @@ inline constexpr uint64_t AREA_TSS = 0x9000;
 inline constexpr uint64_t AREA_IST_END = 0xb000; ///< stack of the double fault, one page
 inline constexpr uint64_t AREA_ENTRY_END =
     0xc000; ///< stack of entries from ring 3 (TSS.RSP0), one page; Regs at its end
+/// Home ring3 keeps its control words and the guest's Regs at the start of the entry stack's page.
+inline constexpr uint64_t AREA_CONTROL = 0xb000;
+inline constexpr uint64_t AREA_REGS = 0xb100;
 inline constexpr uint64_t AREA_SYSCALL_STUB = 0xc000;   ///< LSTAR: a few instructions that find this area (executable)
 inline constexpr uint64_t AREA_SYSCALL32_STUB = 0xc020; ///< CSTAR
 inline constexpr uint64_t AREA_END = 0xd000;

@@ -44,6 +44,18 @@ void set_registers(Vcpu& vcpu, const doorbell::DomainBoot& boot) {
 
 } // namespace
 
+void connect_machine(Machine& machine, Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
+    machine.directmap = reinterpret_cast<u8*>(doorbell::DIRECTMAP_VA);
+    machine.mailbox = reinterpret_cast<doorbell::Mailbox*>(doorbell::MAILBOX_VA);
+    machine.vcpu = &vcpu;
+    domain.machine = &machine;
+    domain.frames = FrameTable{reinterpret_cast<Frame*>(doorbell::FRAME_TABLE_VA), boot.max_mfn};
+    domain.m2p = reinterpret_cast<u64*>(doorbell::M2P_WRITABLE_VA);
+    for (u64 slot = doorbell::HOLE_FIRST_SLOT; slot <= doorbell::HOLE_LAST_SLOT; slot++) {
+        domain.hole_template[slot - doorbell::HOLE_FIRST_SLOT] = machine.table(Mfn{boot.stub_root_mfn})[slot].raw;
+    }
+}
+
 bool start_domain(Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
     domain.boot = &boot;
     domain.domid = boot.domain.domid;

@@ -234,6 +234,10 @@ void deliver_software_interrupt(Vcpu& vcpu, unsigned vector) {
 }
 
 void deliver_pending_events(Vcpu& vcpu) {
+    if (vcpu.nmi_pending && vcpu.traps[abi::TRAP_nmi].address != 0) {
+        vcpu.nmi_pending = false;
+        deliver_exception(vcpu, abi::TRAP_nmi, 0);
+    }
     abi::vcpu_info64& info = vcpu.info64();
     if (info.evtchn_upcall_pending == 0 || info.evtchn_upcall_mask != 0 || vcpu.event_callback.address == 0) {
         return;
@@ -259,6 +263,8 @@ void handle_entry(Vcpu& vcpu) {
         system_call32(vcpu);
     } else if (why == vector::WAKE) {
         handle_wake(vcpu);
+    } else if (why == vector::START) {
+        start_vcpu(vcpu);
     } else if (why == vector::FAILSAFE) {
         bounce(vcpu, {vcpu.failsafe_callback.address, vcpu.failsafe_callback.mask_events, false, true, 0});
     }

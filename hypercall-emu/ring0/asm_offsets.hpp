@@ -14,6 +14,7 @@
 
 #define REG_RAX 80
 #define REG_RCX 88
+#define REG_RDX 96
 #define REG_R11 48
 #define REG_VECTOR 120
 #define REG_ERROR 128
@@ -27,6 +28,25 @@
 #define AREA_MASK -65536
 #define AREA_CORE_STACK_TOP 0x8000
 #define AREA_ENTRY_TOP 0xc000
+
+#define OFF_WORK_FLAGS 72
+#define OFF_WORK_NR_MSRS 76
+#define OFF_WORK_MSRS 80
+#define MSR_WRITE_SIZE 16
+
+#define WORK_SWAPGS 8
+#define WORK_WRITE_MSR 16
+
+/* Home ring3: struct Control at AREA_CONTROL. */
+#define AREA_CONTROL_OFFSET 0xb000
+#define AREA_REGS_OFFSET 0xb100
+#define CONTROL_LEAVING (AREA_CONTROL_OFFSET + 0)
+#define CONTROL_BUSY (AREA_CONTROL_OFFSET + 1)
+#define CONTROL_CORE_CR3 (AREA_CONTROL_OFFSET + 8)
+#define CONTROL_ENTRY_FRAME (AREA_CONTROL_OFFSET + 16)
+#define CONTROL_WAKE_FRAME (AREA_CONTROL_OFFSET + 56)
+#define LEAVING_TO_GUEST 1
+#define LEAVING_FOR_CALL 2
 
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_FAILSAFE 0x102
@@ -52,8 +72,15 @@ static_assert(offsetof(Vcpu, user_cr3) == OFF_USER_CR3);
 static_assert(offsetof(Vcpu, kernel_sp) == OFF_KERNEL_SP);
 static_assert(offsetof(Vcpu, info) == OFF_INFO);
 static_assert(offsetof(Vcpu, syscall_entry) == OFF_SYSCALL_ENTRY);
+static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, flags) == OFF_WORK_FLAGS);
+static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, nr_msrs) == OFF_WORK_NR_MSRS);
+static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, msrs) == OFF_WORK_MSRS);
+static_assert(sizeof(ExitWork::MsrWrite) == MSR_WRITE_SIZE && offsetof(ExitWork::MsrWrite, value) == 8);
+static_assert(ExitWork::SWAPGS == WORK_SWAPGS && ExitWork::WRITE_MSR == WORK_WRITE_MSR);
+static_assert(doorbell::AREA_CONTROL == AREA_CONTROL_OFFSET && doorbell::AREA_REGS == AREA_REGS_OFFSET);
 static_assert(offsetof(Regs, rax) == REG_RAX);
 static_assert(offsetof(Regs, rcx) == REG_RCX);
+static_assert(offsetof(Regs, rdx) == REG_RDX);
 static_assert(offsetof(Regs, r11) == REG_R11);
 static_assert(offsetof(Regs, vector) == REG_VECTOR);
 static_assert(offsetof(Regs, error) == REG_ERROR);

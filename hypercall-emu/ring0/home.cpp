@@ -3,10 +3,13 @@
 #include "hypercall-emu/core/services.hpp"
 #include "hypercall-emu/core/start.hpp"
 #include "hypercall-emu/ring0/asm_offsets.hpp"
+#include "hypercall-emu/ring0/exit_work.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
 
-extern "C" char ring0_load_gs_fault[];
-extern "C" char ring0_load_gs_fixup[];
+extern "C" {
+[[gnu::visibility("hidden")]] extern char ring0_load_gs_fault[];
+[[gnu::visibility("hidden")]] extern char ring0_load_gs_fixup[];
+}
 
 namespace parapet::nucleus {
 
@@ -20,58 +23,10 @@ struct NestedFrame {
 Domain the_domain;
 Machine the_machine;
 
-void note_interrupt(Vcpu& vcpu, u64 vector) {
-    if (vector == doorbell::TIMER_VECTOR) {
-        vcpu.irq_bits |= Vcpu::IRQ_TIMER;
-    } else if (vector == doorbell::MAILBOX_VECTOR) {
-        vcpu.irq_bits |= Vcpu::IRQ_MAILBOX;
-    } else if (vector == doorbell::WAKE_VECTOR) {
-        vcpu.irq_bits |= Vcpu::IRQ_WAKE;
-    }
+void take_interrupt(Vcpu& vcpu, u64 vector) {
+    note_interrupt(vcpu, vector);
     if (vector != doorbell::SPURIOUS_VECTOR) {
         write_msr(msr::X2APIC_EOI, 0);
-    }
-}
-
-void set_task_switched(bool set) {
-    constexpr u64 TS = 8;
-    const u64 cr0 = read_cr0();
-    write_cr0(set ? cr0 | TS : cr0 & ~TS);
-}
-
-/// Limit of the LDT descriptor in the nucleus's part of this vCPU's GDT; the base never changes.
-void load_guest_ldt(Vcpu& vcpu, u32 entries) {
-    if (entries == 0) {
-        load_ldt(0);
-        return;
-    }
-    u8* area = reinterpret_cast<u8*>(&vcpu);
-    u64* gdt = reinterpret_cast<u64*>(area + doorbell::AREA_GDT);
-    u64* slot = gdt + (doorbell::NUCLEUS_LDT & 0xfff) / sizeof(u64);
-    const u64 base = doorbell::DESCRIPTOR_VA + vcpu.id * doorbell::DESCRIPTOR_WINDOW_SIZE + doorbell::GDT_WINDOW_SIZE;
-    const u64 limit = entries * 8ULL - 1;
-    slot[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x82ULL << 40 | (base >> 24 & 0xff) << 56;
-    slot[1] = base >> 32;
-    load_ldt(doorbell::NUCLEUS_LDT);
-}
-
-void rare_exit_work(Vcpu& vcpu, u32 flags) {
-    if ((flags & ExitWork::DEBUG_REGS) != 0) {
-        write_debug_registers(vcpu.dr);
-    }
-    if ((flags & ExitWork::SET_TS) != 0) {
-        set_task_switched(vcpu.ts != 0);
-    }
-    if ((flags & ExitWork::LOAD_LDT) != 0) {
-        load_guest_ldt(vcpu, vcpu.work.ldt_entries);
-    }
-    if ((flags & ExitWork::LOAD_GS_SELECTOR) != 0) {
-        ring0_load_gs(vcpu.work.gs_selector);
-    }
-    if ((flags & ExitWork::STOP) != 0) {
-        for (;;) {
-            wait_for_interrupt(); // the vmm does not let us run again
-        }
     }
 }
 
@@ -100,10 +55,8 @@ void do_exit_work(Vcpu& vcpu) {
     if ((flags & ExitWork::DOORBELL) != 0) {
         out_byte(doorbell::DOORBELL_PORT, 0);
     }
-    constexpr u32 RARE =
-        ExitWork::DEBUG_REGS | ExitWork::SET_TS | ExitWork::LOAD_LDT | ExitWork::LOAD_GS_SELECTOR | ExitWork::STOP;
-    if ((flags & RARE) != 0) {
-        rare_exit_work(vcpu, flags);
+    if ((flags & RARE_EXIT_WORK) != 0) {
+        do_rare_exit_work(vcpu, flags);
     }
     work.flags = 0;
 }
@@ -140,7 +93,7 @@ extern "C" void ring0_enter(Vcpu& vcpu) {
             vcpu.regs->vector = vector::SYSCALL;
         }
     } else if (why >= 32 && why < 256) {
-        note_interrupt(vcpu, why);
+        take_interrupt(vcpu, why);
     } else if (why == 1) {
         vcpu.dr[6] = read_dr6();
     }
@@ -152,17 +105,8 @@ extern "C" void ring0_start(Vcpu& vcpu) {
     vcpu.regs = entry_regs(vcpu);
     vcpu.syscall_stub = reinterpret_cast<u64>(&vcpu) + doorbell::AREA_SYSCALL_STUB;
     vcpu.loaded_cr3 = boot.stub_root_mfn << PAGE_SHIFT;
-    the_machine.directmap = reinterpret_cast<u8*>(doorbell::DIRECTMAP_VA);
-    the_machine.mailbox = reinterpret_cast<doorbell::Mailbox*>(doorbell::MAILBOX_VA);
-    the_machine.vcpu = &vcpu;
-    the_domain.machine = &the_machine;
-    the_domain.frames = FrameTable{reinterpret_cast<Frame*>(doorbell::FRAME_TABLE_VA), boot.max_mfn};
-    the_domain.m2p = reinterpret_cast<u64*>(doorbell::M2P_WRITABLE_VA);
-    for (unsigned i = 0; i < 16; i++) {
-        the_domain.hole_template[i] = the_machine.table(Mfn{boot.stub_root_mfn})[doorbell::HOLE_FIRST_SLOT + i].raw;
-    }
-    write_msr(msr::X2APIC_SPURIOUS, 0x100 | doorbell::SPURIOUS_VECTOR);
-    write_msr(msr::X2APIC_LVT_TIMER, msr::LVT_TSC_DEADLINE | doorbell::TIMER_VECTOR);
+    connect_machine(the_machine, the_domain, vcpu, boot);
+    start_local_apic();
     (void)start_domain(the_domain, vcpu, boot);
     run_core(vcpu);
 }
@@ -170,7 +114,7 @@ extern "C" void ring0_start(Vcpu& vcpu) {
 /// An interrupt or exception at ring 0.
 extern "C" void ring0_nested(NestedFrame& frame, Vcpu& vcpu) {
     if (frame.vector >= 32) {
-        note_interrupt(vcpu, frame.vector);
+        take_interrupt(vcpu, frame.vector);
         return;
     }
     if (frame.rip == reinterpret_cast<u64>(ring0_load_gs_fault)) {

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "hypercall-emu/ring0/exit_work.hpp"
+
+#include "hypercall-emu/ring0/privileged.hpp"
+#include "pv-abi/doorbell.hpp"
+#include "pv-abi/nucleus_image.hpp"
+
+namespace parapet::nucleus {
+
+namespace {
+
+void set_task_switched(bool set) {
+    constexpr u64 TS = 8;
+    const u64 cr0 = read_cr0();
+    write_cr0(set ? cr0 | TS : cr0 & ~TS);
+}
+
+/// Limit of the LDT descriptor in the nucleus's part of this vCPU's GDT; the base never changes.
+void load_guest_ldt(Vcpu& vcpu, u32 entries) {
+    if (entries == 0) {
+        load_ldt(0);
+        return;
+    }
+    u8* area = reinterpret_cast<u8*>(&vcpu);
+    u64* gdt = reinterpret_cast<u64*>(area + doorbell::AREA_GDT);
+    u64* slot = gdt + (doorbell::NUCLEUS_LDT & 0xfff) / sizeof(u64);
+    const u64 base = doorbell::DESCRIPTOR_VA + vcpu.id * doorbell::DESCRIPTOR_WINDOW_SIZE + doorbell::GDT_WINDOW_SIZE;
+    const u64 limit = entries * 8ULL - 1;
+    slot[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x82ULL << 40 | (base >> 24 & 0xff) << 56;
+    slot[1] = base >> 32;
+    load_ldt(doorbell::NUCLEUS_LDT);
+}
+
+} // namespace
+
+void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
+    if ((flags & ExitWork::DEBUG_REGS) != 0) {
+        write_debug_registers(vcpu.dr);
+    }
+    if ((flags & ExitWork::SET_TS) != 0) {
+        set_task_switched(vcpu.ts != 0);
+    }
+    if ((flags & ExitWork::LOAD_LDT) != 0) {
+        load_guest_ldt(vcpu, vcpu.work.ldt_entries);
+    }
+    if ((flags & ExitWork::LOAD_GS_SELECTOR) != 0) {
+        ring0_load_gs(vcpu.work.gs_selector);
+    }
+    if ((flags & ExitWork::STOP) != 0) {
+        for (;;) {
+            wait_for_interrupt(); // the vmm does not let us run again
+        }
+    }
+}
+
+void note_interrupt(Vcpu& vcpu, u64 vector) {
+    if (vector == doorbell::TIMER_VECTOR) {
+        vcpu.irq_bits |= Vcpu::IRQ_TIMER;
+    } else if (vector == doorbell::MAILBOX_VECTOR) {
+        vcpu.irq_bits |= Vcpu::IRQ_MAILBOX;
+    } else if (vector == doorbell::WAKE_VECTOR) {
+        vcpu.irq_bits |= Vcpu::IRQ_WAKE;
+    }
+}
+
+void start_local_apic() {
+    write_msr(msr::X2APIC_SPURIOUS, 0x100 | doorbell::SPURIOUS_VECTOR);
+    write_msr(msr::X2APIC_LVT_TIMER, msr::LVT_TSC_DEADLINE | doorbell::TIMER_VECTOR);
+}
+
+} // namespace parapet::nucleus

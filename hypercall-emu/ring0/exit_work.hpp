@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rarer wishes of the core (ExitWork), carried out at ring 0 in either VM home.
+#pragma once
+
+#include "hypercall-emu/core/vcpu.hpp"
+
+namespace parapet::nucleus {
+
+/// What do_rare_exit_work() serves.
+inline constexpr u32 RARE_EXIT_WORK =
+    ExitWork::DEBUG_REGS | ExitWork::SET_TS | ExitWork::LOAD_LDT | ExitWork::LOAD_GS_SELECTOR | ExitWork::STOP;
+
+void do_rare_exit_work(Vcpu& vcpu, u32 flags);
+/// Note an interrupt in Vcpu::irq_bits. The caller ends it at the local APIC.
+void note_interrupt(Vcpu& vcpu, u64 vector);
+/// Switch the local APIC on, with the timer in TSC-deadline mode.
+void start_local_apic();
+
+} // namespace parapet::nucleus

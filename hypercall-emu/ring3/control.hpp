@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Control words between the core at ring 3 and its ring-0 stubs, one set per vCPU (AREA_CONTROL).
+#pragma once
+
+#include "hypercall-emu/core/vcpu.hpp"
+#include "hypercall-emu/ring0/asm_offsets.hpp"
+
+namespace parapet::nucleus {
+
+/// What iretq takes.
+struct ReturnFrame {
+    u64 rip, cs, rflags, rsp, ss;
+};
+
+struct Control {
+    u8 leaving; ///< LEAVING_*: what the core's int3 asks for; 0 while a guest runs
+    u8 busy;    ///< the core runs: an exception now is its own fault
+    u8 pad[6];
+    u64 core_cr3;
+    ReturnFrame entry_frame; ///< to the core's entry
+    ReturnFrame wake_frame;  ///< to the core after it blocked
+    u64 call;                ///< LEAVING_FOR_CALL: CALL_*
+    u64 call_argument;
+    u64 call_result;
+
+    static constexpr u64 CALL_REQUEST = 1, CALL_READ_MSR = 2, CALL_READ_DR6 = 3, CALL_WAKE = 4;
+};
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, leaving) == CONTROL_LEAVING);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, busy) == CONTROL_BUSY);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, core_cr3) == CONTROL_CORE_CR3);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, entry_frame) == CONTROL_ENTRY_FRAME);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, wake_frame) == CONTROL_WAKE_FRAME);
+static_assert(sizeof(ReturnFrame) == 40);
+static_assert(AREA_CONTROL_OFFSET + sizeof(Control) <= AREA_REGS_OFFSET);
+
+inline Control& control_of(Vcpu& vcpu) {
+    return *reinterpret_cast<Control*>(reinterpret_cast<u8*>(&vcpu) + AREA_CONTROL_OFFSET);
+}
+
+/// Ask ring 0 for something at once (ring3/entry.S: int3 with LEAVING_FOR_CALL).
+extern "C" void core_call(Control& control);
+
+inline u64 call_ring0(Vcpu& vcpu, u64 call, u64 argument) {
+    Control& control = control_of(vcpu);
+    control.call = call;
+    control.call_argument = argument;
+    core_call(control);
+    return control.call_result;
+}
+
+} // namespace parapet::nucleus

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Entry and exit of the nucleus, home ring3: the core runs at ring 3 in a root of its own, where code runs natively even
+ * if ring 0 is interpreted instruction by instruction. So what is at ring 0 here is counted in instructions.
+ *
+ *   interrupt or exception at ring 3
+ *     1. the processor pushes ss rsp rflags cs rip [error] on the entry stack, the stub [error] and vector, then rax
+ *     2. ring 0 loads the core's root and returns, by a frame prepared in Control, to core_entry at ring 3
+ *     3. core_entry saves all registers to Regs and calls ring3_enter(vcpu)
+ *     4. core_exit restores them, but for rax, which has the guest's root, and does int3 with Control::leaving = 1
+ *     5. ring 0 loads the root, rax, does the exit work if there is any, and returns to the guest by the frame in Regs
+ *   SYSCALL at ring 3: arrives as a page fault at LSTAR (the core tells it apart), or where the processor does what its
+ *     manual says, at syscall_entry by the vCPU's stub
+ *   privileged service for the core: int3 with Control::leaving = 2, served by ring3_call(), back by iretq
+ *
+ * The entry stack is always empty when ring 3 runs, so all of the vCPU's area lies at constant offsets from rsp.
+ * `at(x, depth)` is area offset x when `depth` bytes have been pushed.
+ */
+#include "hypercall-emu/ring0/asm_offsets.hpp"
+
+#define at(x, depth) ((x) - AREA_ENTRY_TOP + (depth))(%rsp)
+
+    .section .head, "ax", @progbits
+    .globl image_header
+image_header:
+    .quad 0x7375656c63754e50
+    .quad __text_end
+    .quad __file_end
+    .quad __image_end
+    .quad vector_stubs
+    .quad boot_entry
+    .quad syscall_entry
+    .quad syscall32_entry
+
+    .text
+
+    .balign 16
+    .globl vector_stubs
+vector_stubs:
+    .set number, 0
+    .rept 256
+    .balign 16
+    .if number == 3
+    jmp breakpoint
+    .elseif number == 14
+    pushq $14
+    jmp page_fault
+    .else
+    .if number == 8 || (number >= 10 && number <= 13) || number == 17 || number == 21 || number == 29 || number == 30
+    .else
+    pushq $0
+    .endif
+    pushq $number
+    jmp vector_common
+    .endif
+    .set number, number + 1
+    .endr
+
+    .balign 16
+breakpoint:                                     /* depth 40 */
+    cmpb $0, at(CONTROL_LEAVING, 40)
+    jne from_core
+    pushq $0
+    pushq $3
+vector_common:                                  /* depth 56 */
+    testb $3, 24(%rsp)
+    jz from_ring0
+enter_core:
+    pushq %rax
+    movq at(CONTROL_CORE_CR3, 64), %rax
+    movq %rax, %cr3
+    leaq at(CONTROL_ENTRY_FRAME, 64), %rsp
+    iretq
+
+    .balign 16
+page_fault:
+    testb $3, 24(%rsp)
+    jz from_ring0
+    pushq %rax
+    movq %cr2, %rax
+    movq %rax, at(OFF_CR2, 64)
+    movq at(CONTROL_CORE_CR3, 64), %rax
+    movq %rax, %cr3
+    leaq at(CONTROL_ENTRY_FRAME, 64), %rsp
+    iretq
+
+    .balign 16
+from_core:                                      /* depth 40; rax: root to run on */
+    cmpb $LEAVING_FOR_CALL, at(CONTROL_LEAVING, 40)
+    je serve_call
+    movq %rax, %cr3
+    cmpl $0, at(OFF_WORK_FLAGS, 40)
+    jne exit_work
+    movq at(AREA_REGS_OFFSET + REG_RAX, 40), %rax
+leave_by_regs:
+    leaq at(AREA_REGS_OFFSET + REG_RIP, 40), %rsp
+guest_iretq:
+    iretq
+
+exit_work:
+    testl $WORK_SWAPGS, at(OFF_WORK_FLAGS, 40)
+    jz 1f
+    swapgs
+1:  testl $WORK_WRITE_MSR, at(OFF_WORK_FLAGS, 40)
+    jz 3f
+    pushq %rbx
+    leaq at(OFF_WORK_MSRS, 48), %rbx
+2:  movl (%rbx), %ecx
+    movl 8(%rbx), %eax
+    movl 12(%rbx), %edx
+    wrmsr
+    addq $MSR_WRITE_SIZE, %rbx
+    decl at(OFF_WORK_NR_MSRS, 48)
+    jnz 2b
+    popq %rbx
+    movq at(AREA_REGS_OFFSET + REG_RCX, 40), %rcx
+    movq at(AREA_REGS_OFFSET + REG_RDX, 40), %rdx
+3:  testl $~(WORK_SWAPGS | WORK_WRITE_MSR), at(OFF_WORK_FLAGS, 40)
+    jnz rare_exit_work
+    movl $0, at(OFF_WORK_FLAGS, 40)
+    movq at(AREA_REGS_OFFSET + REG_RAX, 40), %rax
+    jmp leave_by_regs
+
+rare_exit_work:
+    leaq at(0, 40), %rdi                        /* vcpu; the core's registers are of no use any more */
+    movq %rdi, %rbx
+    subq $8, %rsp
+    call ring3_exit_work                        /* 1: it blocked, and an interrupt came */
+    addq $8, %rsp
+    testl %eax, %eax
+    jnz wake_core
+    leaq AREA_REGS_OFFSET(%rbx), %rax
+    movq (%rax), %r15
+    movq 8(%rax), %r14
+    movq 16(%rax), %r13
+    movq 24(%rax), %r12
+    movq 32(%rax), %rbp
+    movq 40(%rax), %rbx
+    movq 48(%rax), %r11
+    movq 56(%rax), %r10
+    movq 64(%rax), %r9
+    movq 72(%rax), %r8
+    movq 88(%rax), %rcx
+    movq 96(%rax), %rdx
+    movq 104(%rax), %rsi
+    movq 112(%rax), %rdi
+    movq REG_RAX(%rax), %rax
+    jmp leave_by_regs
+
+wake_core:
+    movq at(CONTROL_CORE_CR3, 40), %rax
+    movq %rax, %cr3
+    leaq at(CONTROL_WAKE_FRAME, 40), %rsp
+    iretq
+
+serve_call:                                     /* depth 40; the core called as a function: it expects rbx.. only */
+    leaq at(0, 40), %rdi
+    subq $8, %rsp
+    call ring3_call
+    addq $8, %rsp
+    iretq
+
+    .balign 16
+    .globl syscall_entry
+syscall_entry:                                  /* rsp: the frame's rsp slot, which holds the caller's */
+    movq $SEL_USER_SS, 8(%rsp)
+    pushq %r11
+    pushq $SEL_USER_CS
+    pushq %rcx
+    pushq $0
+    pushq $VECTOR_SYSCALL
+    jmp enter_core
+
+    .balign 16
+    .globl syscall32_entry
+syscall32_entry:
+    movq $SEL_USER_SS, 8(%rsp)
+    pushq %r11
+    pushq $SEL_USER_CS32
+    pushq %rcx
+    pushq $0
+    pushq $VECTOR_SYSCALL32
+    jmp enter_core
+
+    .globl boot_entry
+boot_entry:                                     /* rdi: vcpu, at ring 0 on the core's stack */
+    movq %rdi, %rbx
+    call ring3_start
+    leaq AREA_ENTRY_TOP - 40(%rbx), %rsp
+    jmp wake_core
+
+/* At ring 0. The frame: vector, error, rip, cs, rflags, rsp, ss. */
+    .balign 16
+from_ring0:
+    pushq %rax
+    leaq guest_iretq(%rip), %rax
+    cmpq %rax, 24(%rsp)
+    jne nested
+    /* The frame in Regs was refused, and all general registers are the guest's again: enter as if the guest had faulted.
+       The fault's own frame lies right below that frame, in Regs; its five words are still whole. */
+    popq %rax
+    orq $0xfff, %rsp
+    leaq 1(%rsp), %rsp                          /* the entry stack, empty */
+    pushq at(AREA_REGS_OFFSET + REG_SS, 0)
+    pushq at(AREA_REGS_OFFSET + REG_RSP, 8)
+    pushq at(AREA_REGS_OFFSET + REG_RFLAGS, 16)
+    pushq at(AREA_REGS_OFFSET + REG_CS, 24)
+    pushq at(AREA_REGS_OFFSET + REG_RIP, 32)
+    pushq $0
+    pushq $VECTOR_FAILSAFE
+    jmp enter_core
+
+nested:
+    pushq %rdi
+    pushq %rsi
+    pushq %rdx
+    pushq %rcx
+    pushq %r8
+    pushq %r9
+    pushq %r10
+    pushq %r11
+    pushq %rbx
+    cld
+    movq %rsp, %rbx
+    leaq 80(%rsp), %rdi                         /* &vector */
+    movq %rsp, %rsi
+    andq $AREA_MASK, %rsi
+    andq $-16, %rsp
+    call ring3_nested
+    movq %rbx, %rsp
+    popq %rbx
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rcx
+    popq %rdx
+    popq %rsi
+    popq %rdi
+    popq %rax
+    addq $16, %rsp
+    iretq
+
+    .globl ring0_load_gs
+ring0_load_gs:
+    swapgs
+    .globl ring0_load_gs_fault
+ring0_load_gs_fault:
+    movl %edi, %gs
+    swapgs
+    ret
+    .globl ring0_load_gs_fixup
+ring0_load_gs_fixup:
+    xorl %edi, %edi
+    movl %edi, %gs
+    swapgs
+    ret
+
+/* ---- ring 3 ---- */
+
+#define area(x) ((x) - AREA_CORE_STACK_TOP)(%rsp)
+#define reg(x) area(AREA_REGS_OFFSET + (x))
+#define pushed(n) area(AREA_ENTRY_TOP - 64 + 8 * (n))
+
+    .balign 16
+    .globl core_entry
+core_entry:                                     /* rsp: top of the core's stack; all registers the guest's but rax */
+    cmpb $0, area(CONTROL_BUSY)
+    jne core_fault
+    movb $1, area(CONTROL_BUSY)
+    movq %r15, reg(0)
+    movq %r14, reg(8)
+    movq %r13, reg(16)
+    movq %r12, reg(24)
+    movq %rbp, reg(32)
+    movq %rbx, reg(40)
+    movq %r11, reg(48)
+    movq %r10, reg(56)
+    movq %r9, reg(64)
+    movq %r8, reg(72)
+    movq %rcx, reg(88)
+    movq %rdx, reg(96)
+    movq %rsi, reg(104)
+    movq %rdi, reg(112)
+    movq pushed(0), %rax
+    movq %rax, reg(REG_RAX)
+    movq pushed(1), %rax
+    movq %rax, reg(REG_VECTOR)
+    movq pushed(2), %rax
+    movq %rax, reg(REG_ERROR)
+    movq pushed(3), %rax
+    movq %rax, reg(REG_RIP)
+    movq pushed(4), %rax
+    movq %rax, reg(REG_CS)
+    movq pushed(5), %rax
+    movq %rax, reg(REG_RFLAGS)
+    movq pushed(6), %rax
+    movq %rax, reg(REG_RSP)
+    movq pushed(7), %rax
+    movq %rax, reg(REG_SS)
+    leaq area(0), %rdi
+    movq %rdi, %rbx
+    call ring3_enter
+core_exit:                                      /* rbx: vcpu; rsp: top of the core's stack */
+    movb $LEAVING_TO_GUEST, area(CONTROL_LEAVING)
+    movb $0, area(CONTROL_BUSY)
+    movq OFF_CR3(%rbx), %rax
+    movq reg(0), %r15
+    movq reg(8), %r14
+    movq reg(16), %r13
+    movq reg(24), %r12
+    movq reg(32), %rbp
+    movq reg(40), %rbx
+    movq reg(48), %r11
+    movq reg(56), %r10
+    movq reg(64), %r9
+    movq reg(72), %r8
+    movq reg(88), %rcx
+    movq reg(96), %rdx
+    movq reg(104), %rsi
+    movq reg(112), %rdi
+    int3
+
+    .globl core_wake
+core_wake:                                      /* from boot or block: Regs is whole already */
+    movb $1, area(CONTROL_BUSY)
+    leaq area(0), %rdi
+    movq %rdi, %rbx
+    call ring3_wake
+    jmp core_exit
+
+core_fault:                                     /* an exception in the core itself */
+    leaq area(0), %rdi
+    leaq pushed(1), %rsi
+    call ring3_core_fault
+    jmp core_exit
+
+    .globl core_call
+core_call:                                      /* rdi: control; ring 0 keeps what a function keeps */
+    movb $LEAVING_FOR_CALL, (%rdi)
+    pushq %rdi
+    int3
+    popq %rdi
+    movb $0, (%rdi)
+    ret
+
+    .section .note.GNU-stack, "", @progbits

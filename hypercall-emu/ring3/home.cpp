@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Home ring3: the core at ring 3 (ring3_enter, ring3_wake, ring3_core_fault), and what serves it at ring 0
+// (ring3_start, ring3_exit_work, ring3_call, ring3_nested). The protocol between the two is drawn in entry.S.
+#include "hypercall-emu/core/services.hpp"
+#include "hypercall-emu/core/start.hpp"
+#include "hypercall-emu/ring0/exit_work.hpp"
+#include "hypercall-emu/ring0/privileged.hpp"
+#include "hypercall-emu/ring3/control.hpp"
+#include "pv-abi/arch.hpp"
+
+extern "C" {
+[[gnu::visibility("hidden")]] extern char ring0_load_gs_fault[];
+[[gnu::visibility("hidden")]] extern char ring0_load_gs_fixup[];
+[[gnu::visibility("hidden")]] extern char core_entry[];
+[[gnu::visibility("hidden")]] extern char core_wake[];
+}
+
+namespace parapet::nucleus {
+
+namespace {
+
+struct NestedFrame {
+    u64 vector, error, rip, cs, rflags, rsp, ss;
+};
+
+// The image's own objects: the core itself has no globals.
+Domain the_domain;
+Machine the_machine;
+
+const doorbell::BootInfo& boot_info() {
+    return *reinterpret_cast<const doorbell::BootInfo*>(doorbell::BOOT_INFO_VA);
+}
+
+ReturnFrame to_core(const char* target, u64 area) {
+    return {reinterpret_cast<u64>(target), abi::x64::FLAT_KERNEL_CS, rflags::FIXED, area + AREA_CORE_STACK_TOP,
+            abi::x64::FLAT_KERNEL_SS};
+}
+
+/// A SYSCALL that arrived as a page fault at LSTAR: undo what it did to rip and rflags.
+bool arrived_by_fault(Vcpu& vcpu) {
+    Regs& regs = *vcpu.regs;
+    if (regs.rip != vcpu.syscall_stub || vcpu.cr2 != vcpu.syscall_stub) {
+        return false;
+    }
+    regs.rip = regs.rcx;
+    regs.rflags = regs.r11;
+    regs.vector = vector::SYSCALL;
+    return true;
+}
+
+void run_core(Vcpu& vcpu) {
+    // A root is loaded on every way out, which flushes all that the core may ask to flush.
+    constexpr u32 DONE_BY_ROOT_LOAD = ExitWork::FLUSH_TLB | ExitWork::FLUSH_GLOBAL | ExitWork::INVLPG |
+                                      ExitWork::YIELD | ExitWork::RELOAD_DATA_SEGMENTS;
+    handle_entry(vcpu);
+    vcpu.work.flags &= ~DONE_BY_ROOT_LOAD;
+}
+
+} // namespace
+
+// ---- at ring 3 ----
+
+extern "C" void ring3_enter(Vcpu& vcpu) {
+    control_of(vcpu).leaving = 0;
+    const u64 why = vcpu.regs->vector;
+    if (why == 14) {
+        (void)arrived_by_fault(vcpu);
+    } else if (why >= 32 && why < 256) {
+        note_interrupt(vcpu, why);
+        if (why != doorbell::SPURIOUS_VECTOR) {
+            queue_msr(vcpu, msr::X2APIC_EOI, 0);
+        }
+    } else if (why == 1) {
+        vcpu.dr[6] = call_ring0(vcpu, Control::CALL_READ_DR6, 0);
+    }
+    run_core(vcpu);
+}
+
+/// After ring3_start, or an interrupt that ended a block.
+extern "C" void ring3_wake(Vcpu& vcpu) {
+    control_of(vcpu).leaving = 0;
+    if (vcpu.domain == nullptr) {
+        (void)start_domain(the_domain, vcpu, boot_info());
+    } else {
+        vcpu.regs->vector = vector::WAKE;
+    }
+    run_core(vcpu);
+}
+
+/// The core itself faulted: its registers are lost but for the frame.
+extern "C" void ring3_core_fault(Vcpu& vcpu, const NestedFrame& frame) {
+    Regs& regs = *vcpu.regs;
+    regs.vector = frame.vector;
+    regs.error = frame.error;
+    regs.rip = frame.rip;
+    regs.cs = frame.cs;
+    regs.rsp = frame.rsp;
+    nucleus_bug(vcpu, "exception in the nucleus");
+    vcpu.work.flags |= ExitWork::STOP;
+}
+
+// ---- at ring 0 ----
+
+extern "C" void ring3_start(Vcpu& vcpu) {
+    const doorbell::BootInfo& boot = boot_info();
+    const u64 area = reinterpret_cast<u64>(&vcpu);
+    vcpu.regs = reinterpret_cast<Regs*>(area + AREA_REGS_OFFSET);
+    vcpu.syscall_stub = area + doorbell::AREA_SYSCALL_STUB;
+    connect_machine(the_machine, the_domain, vcpu, boot);
+    Control& control = control_of(vcpu);
+    control.core_cr3 = boot.core_root_mfn << PAGE_SHIFT;
+    control.entry_frame = to_core(core_entry, area);
+    control.wake_frame = to_core(core_wake, area);
+    start_local_apic();
+}
+
+/// True: the vCPU blocked and an interrupt came.
+extern "C" int ring3_exit_work(Vcpu& vcpu) {
+    const u32 flags = vcpu.work.flags;
+    vcpu.work.flags = 0;
+    if ((flags & ExitWork::DOORBELL) != 0) {
+        out_byte(doorbell::DOORBELL_PORT, 0);
+    }
+    if ((flags & RARE_EXIT_WORK) != 0) {
+        do_rare_exit_work(vcpu, flags);
+    }
+    if ((flags & ExitWork::BLOCK) == 0) {
+        return 0;
+    }
+    the_machine.mailbox->counters.blocks++;
+    wait_for_interrupt();
+    return 1;
+}
+
+extern "C" void ring3_call(Vcpu& vcpu) {
+    Control& control = control_of(vcpu);
+    switch (control.call) {
+    case Control::CALL_REQUEST:
+        out_byte(doorbell::REQUEST_PORT, 0);
+        return;
+    case Control::CALL_READ_MSR:
+        control.call_result = read_msr(static_cast<u32>(control.call_argument));
+        return;
+    case Control::CALL_READ_DR6:
+        control.call_result = read_dr6();
+        return;
+    case Control::CALL_WAKE:
+        write_msr(msr::X2APIC_ICR, control.call_argument << 32 | doorbell::WAKE_VECTOR);
+        return;
+    default:
+        return;
+    }
+}
+
+/// An interrupt or exception at ring 0.
+extern "C" void ring3_nested(NestedFrame& frame, Vcpu& vcpu) {
+    if (frame.vector >= 32) {
+        note_interrupt(vcpu, frame.vector);
+        if (frame.vector != doorbell::SPURIOUS_VECTOR) {
+            write_msr(msr::X2APIC_EOI, 0);
+        }
+        return;
+    }
+    if (frame.rip == reinterpret_cast<u64>(ring0_load_gs_fault)) {
+        frame.rip = reinterpret_cast<u64>(ring0_load_gs_fixup);
+        return;
+    }
+    // The core cannot be used from here; say what is known and stop.
+    doorbell::RequestBlock& request = reinterpret_cast<doorbell::Mailbox*>(doorbell::MAILBOX_VA)->request;
+    request.crash.regs.vector = frame.vector;
+    request.crash.regs.error = frame.error;
+    request.crash.regs.rip = frame.rip;
+    request.crash.regs.rsp = frame.rsp;
+    request.crash.cr2 = read_cr2();
+    constexpr char reason[] = "exception in the nucleus's ring-0 stubs";
+    copy_bytes(request.crash.reason, reason, sizeof(reason));
+    request.kind = doorbell::Request::nucleus_bug;
+    out_byte(doorbell::REQUEST_PORT, 0);
+    for (;;) {
+        wait_for_interrupt();
+    }
+}
+
+} // namespace parapet::nucleus
