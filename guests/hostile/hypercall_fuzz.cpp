@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pseudo-random hypercalls. seed=N (1), iters=N (20000), trace prints each call before it is made.
+// Pseudo-random hypercalls. seed=N (1), iters=N (5000), trace prints each call before it is made.
 // Left out is only what would rightly end or silence this guest: shutdown, blocking, iret, vCPU down, closing the
 // console's port, moving vcpu_info and, as an initial domain, what may rightly hurt the machine.
 #include "guests/lib/console.hpp"
@@ -160,7 +160,7 @@ void make_multicall() {
 int guest_main() {
     print("expect: poweroff\n");
     state = command_line_number("seed", 1) * 0x9e3779b97f4a7c15 | 1;
-    const uint64_t iterations = command_line_number("iters", 20'000);
+    const uint64_t iterations = command_line_number("iters", 5'000);
     char ignored[2];
     const bool trace = command_line_value("trace", ignored, sizeof(ignored));
     scratch = static_cast<unsigned char*>(alloc_pages(scratch_pages));
