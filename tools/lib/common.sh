@@ -80,7 +80,7 @@ build_tree() {
         die "cmake could not configure $dir; see its messages above"
     }
     rm -f "$dir.configure.log"
-    cmake --build "$dir" "${target[@]}" -- --quiet
+    cmake --build "$dir" "${target[@]}" -- --quiet | sed '/^ninja: no work to do/d'
 }
 
 # have_kvm: is there a /dev/kvm that we may open?
