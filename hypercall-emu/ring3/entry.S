@@ -88,6 +88,7 @@ page_fault:
 from_core:                                      /* depth 40; rax: root to run on */
     cmpb $LEAVING_FOR_CALL, at(CONTROL_LEAVING, 40)
     je serve_call
+    movb $0, at(CONTROL_LEAVING, 40)            /* from here on an int3 is the guest's */
     movq %rax, %cr3
     cmpl $0, at(OFF_WORK_FLAGS, 40)
     jne exit_work

@@ -61,7 +61,6 @@ void run_core(Vcpu& vcpu) {
 // ---- at ring 3 ----
 
 extern "C" void ring3_enter(Vcpu& vcpu) {
-    control_of(vcpu).leaving = 0;
     const u64 why = vcpu.regs->vector;
     if (why == 14) {
         (void)arrived_by_fault(vcpu);
@@ -78,7 +77,6 @@ extern "C" void ring3_enter(Vcpu& vcpu) {
 
 /// After ring3_start, or an interrupt that ended a block.
 extern "C" void ring3_wake(Vcpu& vcpu) {
-    control_of(vcpu).leaving = 0;
     if (vcpu.domain == nullptr) {
         (void)start_domain(the_domain, vcpu, boot_info());
     } else {
