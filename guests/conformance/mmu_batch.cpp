@@ -37,7 +37,8 @@ void test() {
     requests[0].ptr = entry_machine_address(free_window) | 4;
     expect_result(mmu_update(requests, 1), -XEN_ENOSYS, "unknown command 4");
     requests[0].ptr = entry_machine_address(free_window);
-    expect_result(mmu_update(requests, 1, nullptr, 77), -XEN_ESRCH, "a domain that is not there");
+    const long foreign = mmu_update(requests, 1, nullptr, 77);
+    expect(foreign == -XEN_ESRCH || foreign == -XEN_EPERM, "a domain that is not there: %ld", foreign);
 
     // MMU_PT_UPDATE_PRESERVE_AD keeps the accessed and dirty bits that the CPU set.
     const uint64_t va = free_window;

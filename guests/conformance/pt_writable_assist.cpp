@@ -67,7 +67,7 @@ void test() {
     expect_trap(got, vector_pf, 3, "a wild frame", address_of(pte));
 
     uint64_t* level2 = entry_of(va, 2);
-    expect_trap(catch_trap([&] { *const_cast<volatile uint64_t*>(level2) = 0; }), vector_pf, 3,
+    expect_trap(catch_trap([&] { *const_cast<volatile uint64_t*>(level2) = *level2; }), vector_pf, 3,
                 "the assist is for level 1 only", address_of(level2));
 
     exchange_writes(pte, one, two);
