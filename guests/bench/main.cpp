@@ -2,7 +2,7 @@
 // Measures what a PV kernel asks of its hypervisor, on Parapet and on Xen alike. Command line:
 //   only=NAME[+NAME…]  only these operations        iters=N    exactly N times instead of by time
 //   target_ms=N        time per operation (300)     list       print the names
-//   mode=step          each operation once warmed up, then once between markers (see marker.hpp)
+//   mode=step          each operation once (or iters times) to warm up, then again between markers (see marker.hpp)
 // One line each:  bench: <name> iters=<n> tsc=<ticks in all> ns=<per operation> [ns_part=<per entry>]
 #include "guests/bench/marker.hpp"
 #include "guests/bench/operation.hpp"
@@ -106,12 +106,13 @@ bool measure(const Operation& operation, const Options& options) {
     return true;
 }
 
-bool step(const Operation& operation) {
-    operation.run(1);
+bool step(const Operation& operation, const Options& options) {
+    const uint64_t count = options.iterations != 0 ? options.iterations : 1;
+    operation.run(count);
     marker_begin(operation.name);
-    const uint64_t ticks = operation.run(1);
+    const uint64_t ticks = operation.run(count);
     marker_end(operation.name);
-    print("bench: %s iters=1 tsc=%lu stepped\n", operation.name, ticks);
+    print("bench: %s iters=%lu tsc=%lu stepped\n", operation.name, count, ticks);
     return ticks != failed;
 }
 
@@ -128,7 +129,7 @@ unsigned run_group(const Group& group, const Options& options) {
         } else if (error != 0) {
             print("bench: %s error=%ld\n", operation.name, error);
             ++failures;
-        } else if (!(options.step ? step(operation) : measure(operation, options))) {
+        } else if (!(options.step ? step(operation, options) : measure(operation, options))) {
             ++failures;
         }
     }
