@@ -13,6 +13,7 @@ namespace {
 
 constexpr u64 DESCRIPTOR_PRESENT = 1ULL << 47;
 constexpr u64 DESCRIPTOR_CODE_OR_DATA = 1ULL << 44;
+constexpr u64 DESCRIPTOR_RING3 = 3ULL << 45;
 constexpr unsigned PAGES_PER_VCPU = doorbell::DESCRIPTOR_WINDOW_SIZE / PAGE_SIZE;
 constexpr unsigned LDT_FIRST_PAGE = doorbell::GDT_WINDOW_SIZE / PAGE_SIZE;
 
@@ -44,12 +45,19 @@ bool descriptor_allowed(u64 descriptor) {
     return (descriptor & DESCRIPTOR_PRESENT) == 0 || (descriptor & DESCRIPTOR_CODE_OR_DATA) != 0;
 }
 
+u64 adjust_descriptor(u64 descriptor) {
+    return (descriptor & DESCRIPTOR_PRESENT) == 0 ? descriptor : descriptor | DESCRIPTOR_RING3;
+}
+
 bool validate_descriptor_page(const Domain& domain, Mfn mfn) {
-    const u64* descriptors = static_cast<const u64*>(domain.machine->frame(mfn));
+    u64* descriptors = static_cast<u64*>(domain.machine->frame(mfn));
     for (unsigned i = 0; i < DESCRIPTORS_PER_PAGE; i++) {
         if (!descriptor_allowed(descriptors[i])) {
             return false;
         }
+    }
+    for (unsigned i = 0; i < DESCRIPTORS_PER_PAGE; i++) {
+        descriptors[i] = adjust_descriptor(descriptors[i]);
     }
     return true;
 }
@@ -134,7 +142,7 @@ Status do_update_descriptor(Vcpu& vcpu, const HypercallArgs& args) {
         return status;
     }
     u64* slot = static_cast<u64*>(domain.machine->frame(mfn)) + offset / sizeof(u64);
-    __atomic_store_n(slot, args.a[1], __ATOMIC_RELAXED);
+    __atomic_store_n(slot, adjust_descriptor(args.a[1]), __ATOMIC_RELAXED);
     release_type(vcpu, mfn, type);
     return 0;
 }

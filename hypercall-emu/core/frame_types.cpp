@@ -23,8 +23,10 @@ void release_frame(Domain& domain, Mfn mfn) {
     domain.frames[mfn].word -= Frame::REFERENCE;
 }
 
-void note_stale_tlb(Vcpu& vcpu) {
-    vcpu.tlb_stale = true;
+void note_stale_tlbs(Domain& domain) {
+    for (u32 i = 0; i < domain.nr_vcpus; i++) {
+        domain.vcpus[i]->tlb_stale = true;
+    }
 }
 
 void flush_stale_tlbs(Domain& domain) {
@@ -107,9 +109,7 @@ void release_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
             frame.word &= ~(Frame::LOCKED | Frame::VALIDATED);
             // Paging-structure caches may still hold this table; it must be forgotten before its frame is anything
             // else.
-            for (u32 i = 0; i < domain.nr_vcpus; i++) {
-                domain.vcpus[i]->tlb_stale = true;
-            }
+            note_stale_tlbs(domain);
             flush_stale_tlbs(domain);
         }
         frame.set_type(FrameType::none);

@@ -39,8 +39,9 @@ void release_type(Vcpu& vcpu, Mfn mfn, FrameType type);
 [[nodiscard]] Status set_kernel_root(Vcpu& vcpu, Mfn mfn);
 [[nodiscard]] Status set_user_root(Vcpu& vcpu, Mfn mfn); ///< NO_MFN: no user root
 
-/// A writable mapping of this vCPU may linger in its TLB until the next flush; asked before a frame changes its type.
-void note_stale_tlb(Vcpu& vcpu);
+/// A writable mapping is gone and may linger in the TLB of every vCPU, since they share tables; asked before a frame
+/// changes its type.
+void note_stale_tlbs(Domain& domain);
 /// Queue a flush wherever a stale writable entry may be left, before a frame changes its type or owner (invariant 4).
 void flush_stale_tlbs(Domain& domain);
 

@@ -14,9 +14,8 @@ Status set_kernel_root(Vcpu& vcpu, Mfn mfn) {
     vcpu.kernel_cr3 = mfn.address();
     vcpu.tlb_stale = false;
     if (vcpu.kernel_mode) {
-        vcpu.cr3 = vcpu.kernel_cr3;
         vcpu.work.flags |= ExitWork::FLUSH_TLB;
-        vcpu.domain->machine->activate_root(vcpu.cr3);
+        vcpu.domain->machine->activate_root(vcpu.kernel_cr3);
     }
     if (old != NO_MFN) {
         release_type(vcpu, old, FrameType::l4);
@@ -34,7 +33,7 @@ Status set_user_root(Vcpu& vcpu, Mfn mfn) {
     // Only the guest kernel asks for this, so the user root is not the one that the processor walks.
     const Mfn old = vcpu.user_root;
     vcpu.user_root = mfn;
-    vcpu.user_cr3 = mfn == NO_MFN ? 0 : mfn.address();
+    vcpu.user_cr3 = mfn == NO_MFN ? vcpu.domain->boot->stub_root_mfn << PAGE_SHIFT : mfn.address();
     if (old != NO_MFN) {
         release_type(vcpu, old, FrameType::l4);
     }

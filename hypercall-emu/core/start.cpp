@@ -81,6 +81,7 @@ bool start_domain(Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
     vcpu.kernel_mode = 1;
     vcpu.kernel_root = NO_MFN;
     vcpu.user_root = NO_MFN;
+    vcpu.user_cr3 = boot.stub_root_mfn << PAGE_SHIFT;
     vcpu.cr4 = 1 << 5; // PAE
     vcpu.dr[6] = 0xffff0ff0;
     vcpu.dr[7] = 0x400;

@@ -50,7 +50,7 @@ void release_target(Vcpu& vcpu, Pte entry, unsigned level) {
         return;
     }
     if (type == FrameType::writable) {
-        note_stale_tlb(vcpu);
+        note_stale_tlbs(*vcpu.domain);
     }
     release_type(vcpu, entry.mfn(), type);
 }

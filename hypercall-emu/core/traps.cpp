@@ -208,7 +208,6 @@ void set_kernel_mode(Vcpu& vcpu, bool kernel) {
         return;
     }
     vcpu.kernel_mode = kernel ? 1 : 0;
-    vcpu.cr3 = kernel ? vcpu.kernel_cr3 : vcpu.user_cr3;
     vcpu.work.flags ^= ExitWork::SWAPGS;
 }
 

@@ -83,21 +83,21 @@ struct Vcpu {
     // ---- read and written by the entry stubs; offsets are asserted in asm_offsets.hpp ----
     Regs* regs;        ///< of the guest, valid while the core runs
     u64 cr2;           ///< of the page fault being handled
-    u64 cr3;           ///< root the guest is to run on (machine address)
-    u64 loaded_cr3;    ///< what the processor's CR3 holds (home ring0), 0: unknown
-    u64 kernel_cr3;    ///< guest kernel root
-    u64 user_cr3;      ///< guest user root, 0: none
+    u64 cr3;           ///< home ring3: root to leave the core with, see current_root()
+    u64 kernel_cr3;    ///< guest kernel root (machine address)
+    u64 user_cr3;      ///< guest user root; where there is none, a root without guest mappings
     u64 kernel_sp;     ///< stack of the guest kernel for entries from user mode
     u8* info;          ///< vcpu_info, as the core sees it (both widths begin alike)
     u64 syscall_entry; ///< callback address, 0: none
     ExitWork work;
     u8 kernel_mode; ///< 1: the guest kernel runs, 0: guest user mode
     u8 syscall_masks_events;
-    u8 in_core;       ///< home ring3: the core, not the guest, is what ring 3 runs
+    u8 reserved;
     u8 ts;            ///< CR0.TS as the guest set it
     u32 irq_bits;     ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
     u64 syscalls;     ///< counted by the fast path
     u64 syscall_stub; ///< LSTAR, where SYSCALL may arrive as a page fault
+    TrapHandler traps[256];
 
     static constexpr u32 IRQ_TIMER = 1, IRQ_MAILBOX = 2, IRQ_WAKE = 4;
 
@@ -111,7 +111,6 @@ struct Vcpu {
     bool switched_context; ///< iret replaced the registers: there is no result to store
     bool poll_wait;        ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;
-    TrapHandler traps[256];
     Callback event_callback, failsafe_callback, syscall32_callback, sysenter_callback, nmi_callback;
     u64 kernel_ss;
     u64 info_mfn; ///< frame of a registered vcpu_info, ~0: in shared_info
@@ -153,6 +152,8 @@ struct Vcpu {
     u64 tsc_aux;         ///< what rdtscp and rdpid show
     u64 spec_ctrl;       ///< as the guest set it; not loaded
 
+    /// Root that the guest runs on, as its mode says.
+    [[nodiscard]] u64 current_root() const { return kernel_mode ? kernel_cr3 : user_cr3; }
     [[nodiscard]] abi::vcpu_info64& info64() { return *reinterpret_cast<abi::vcpu_info64*>(info); }
 };
 

@@ -5,12 +5,41 @@
 #define OFF_REGS 0
 #define OFF_CR2 8
 #define OFF_CR3 16
-#define OFF_LOADED_CR3 24
-#define OFF_KERNEL_CR3 32
-#define OFF_USER_CR3 40
-#define OFF_KERNEL_SP 48
-#define OFF_INFO 56
-#define OFF_SYSCALL_ENTRY 64
+#define OFF_KERNEL_CR3 24
+#define OFF_USER_CR3 32
+#define OFF_KERNEL_SP 40
+#define OFF_INFO 48
+#define OFF_SYSCALL_ENTRY 56
+#define OFF_WORK_FLAGS 64
+#define OFF_WORK_NR_MSRS 68
+#define OFF_WORK_MSRS 72
+#define MSR_WRITE_SIZE 16
+#define OFF_KERNEL_MODE 184
+#define OFF_SYSCALL_MASKS 185
+#define OFF_SYSCALLS 192
+#define OFF_SYSCALL_STUB 200
+#define OFF_PAGE_FAULT_ADDRESS 432
+#define OFF_PAGE_FAULT_FLAGS 442
+
+#define INFO_PENDING 0
+#define INFO_MASK 1
+#define INFO_CR2 16
+
+#define IRET_RAX 0
+#define IRET_R11 8
+#define IRET_RCX 16
+#define IRET_RIP 32
+#define IRET_CS 40
+#define IRET_RFLAGS 48
+#define IRET_RSP 56
+#define IRET_SS 64
+
+#define HYPERCALL_IRET 23
+/* Flags that a guest may not set or clear by iret: IOPL, VM, VIF, VIP; those that are always set: IF, bit 1. */
+#define RFLAGS_DENIED 0x1a3000
+#define RFLAGS_ALWAYS 0x202
+/* Cleared when the guest kernel is entered: TF, NT, RF, VM, AC. */
+#define RFLAGS_ENTRY_CLEARS 0x74100
 
 #define REG_RAX 80
 #define REG_RCX 88
@@ -28,11 +57,6 @@
 #define AREA_MASK -65536
 #define AREA_CORE_STACK_TOP 0x8000
 #define AREA_ENTRY_TOP 0xc000
-
-#define OFF_WORK_FLAGS 72
-#define OFF_WORK_NR_MSRS 76
-#define OFF_WORK_MSRS 80
-#define MSR_WRITE_SIZE 16
 
 #define WORK_SWAPGS 8
 #define WORK_WRITE_MSR 16
@@ -60,18 +84,36 @@
 #include "hypercall-emu/core/vcpu.hpp"
 #include "pv-abi/arch.hpp"
 #include "pv-abi/doorbell.hpp"
+#include "pv-abi/hypercalls.hpp"
 #include "pv-abi/nucleus_image.hpp"
 
 namespace parapet::nucleus {
 static_assert(offsetof(Vcpu, regs) == OFF_REGS);
 static_assert(offsetof(Vcpu, cr2) == OFF_CR2);
 static_assert(offsetof(Vcpu, cr3) == OFF_CR3);
-static_assert(offsetof(Vcpu, loaded_cr3) == OFF_LOADED_CR3);
 static_assert(offsetof(Vcpu, kernel_cr3) == OFF_KERNEL_CR3);
 static_assert(offsetof(Vcpu, user_cr3) == OFF_USER_CR3);
 static_assert(offsetof(Vcpu, kernel_sp) == OFF_KERNEL_SP);
 static_assert(offsetof(Vcpu, info) == OFF_INFO);
 static_assert(offsetof(Vcpu, syscall_entry) == OFF_SYSCALL_ENTRY);
+static_assert(offsetof(Vcpu, kernel_mode) == OFF_KERNEL_MODE);
+static_assert(offsetof(Vcpu, syscall_masks_events) == OFF_SYSCALL_MASKS);
+static_assert(offsetof(Vcpu, syscalls) == OFF_SYSCALLS);
+static_assert(offsetof(Vcpu, syscall_stub) == OFF_SYSCALL_STUB);
+static_assert(offsetof(Vcpu, traps) + 14 * sizeof(TrapHandler) + offsetof(TrapHandler, address) ==
+              OFF_PAGE_FAULT_ADDRESS);
+static_assert(offsetof(Vcpu, traps) + 14 * sizeof(TrapHandler) + offsetof(TrapHandler, flags) == OFF_PAGE_FAULT_FLAGS);
+static_assert(offsetof(abi::vcpu_info64, evtchn_upcall_pending) == INFO_PENDING);
+static_assert(offsetof(abi::vcpu_info64, evtchn_upcall_mask) == INFO_MASK);
+static_assert(offsetof(abi::vcpu_info64, arch) + offsetof(abi::arch_vcpu_info64, cr2) == INFO_CR2);
+static_assert(offsetof(abi::iret_context, rax) == IRET_RAX && offsetof(abi::iret_context, r11) == IRET_R11);
+static_assert(offsetof(abi::iret_context, rcx) == IRET_RCX && offsetof(abi::iret_context, rip) == IRET_RIP);
+static_assert(offsetof(abi::iret_context, cs) == IRET_CS && offsetof(abi::iret_context, rflags) == IRET_RFLAGS);
+static_assert(offsetof(abi::iret_context, rsp) == IRET_RSP && offsetof(abi::iret_context, ss) == IRET_SS);
+static_assert(abi::HYPERVISOR_iret == HYPERCALL_IRET);
+static_assert((rflags::IOPL | rflags::VM | rflags::VIF | rflags::VIP) == RFLAGS_DENIED);
+static_assert((rflags::TF | rflags::NT | rflags::RF | rflags::VM | rflags::AC) == RFLAGS_ENTRY_CLEARS);
+static_assert((rflags::IF | rflags::FIXED) == RFLAGS_ALWAYS);
 static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, flags) == OFF_WORK_FLAGS);
 static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, nr_msrs) == OFF_WORK_NR_MSRS);
 static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, msrs) == OFF_WORK_MSRS);

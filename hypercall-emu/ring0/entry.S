@@ -14,9 +14,19 @@
  *     an interrupt while idle, a fault with a fix-up, or a bug: ring0_nested() decides; it may change the frame's rip
  *   fault of the iretq itself (the guest's selectors or rip): becomes vector FAILSAFE of the guest's frame
  *
+ * The hottest three need no C++: a system call of guest user mode, a page fault that is the guest's own business, and
+ * the iret hypercall. Each falls back to the core, with all registers as they were, when anything is out of the ordinary
+ * (events masked or pending, a stack that faults, a selector or flag to look at). The frames they build and take are
+ * drawn in core/traps.cpp.
+ *
+ * The entry stack is empty when ring 3 runs, so the vCPU's area lies at constant offsets from rsp: `at(x, depth)` is
+ * area offset x when rsp is `depth` bytes below the end of the entry stack.
+ *
  * Interrupts are off throughout, but for the one `sti; hlt` of wait_for_interrupt().
  */
 #include "hypercall-emu/ring0/asm_offsets.hpp"
+
+#define at(x, depth) ((x) - AREA_ENTRY_TOP + (depth))(%rsp)
 
     .section .head, "ax", @progbits
     .globl image_header
@@ -39,12 +49,16 @@ vector_stubs:
     .set number, 0
     .rept 256
     .balign 16
-    .if number == 8 || (number >= 10 && number <= 14) || number == 17 || number == 21 || number == 29 || number == 30
+    .if number == 14
+    jmp page_fault
+    .else
+    .if number == 8 || (number >= 10 && number <= 13) || number == 17 || number == 21 || number == 29 || number == 30
     .else
     pushq $0
     .endif
     pushq $number
     jmp vector_common
+    .endif
     .set number, number + 1
     .endr
 
@@ -95,9 +109,67 @@ return_to_guest:                    /* rbx: vcpu */
 guest_iretq:
     iretq
 
+/* SYSCALL. rsp: &Regs::rsp, which holds the caller's; rcx, r11: rip, rflags. Depth 16. */
     .balign 16
     .globl syscall_entry
-syscall_entry:                      /* rsp: &Regs::rsp */
+syscall_entry:
+    cmpb $0, at(OFF_KERNEL_MODE, 16)
+    jne from_guest_kernel
+    movq $SEL_USER_SS, 8(%rsp)
+    pushq %r11
+    pushq $SEL_USER_CS
+    pushq %rcx                      /* depth 40: the frame to be shown to the guest kernel */
+    movq at(OFF_INFO, 40), %rcx
+    cmpb $0, INFO_MASK(%rcx)
+    jne system_call_slow            /* user mode with events masked: the frame must say so */
+    movb at(OFF_SYSCALL_MASKS, 40), %r11b
+    movb %r11b, INFO_MASK(%rcx)
+    movq at(OFF_KERNEL_CR3, 40), %rcx
+    movq %rcx, %cr3
+    swapgs
+    movb $1, at(OFF_KERNEL_MODE, 40)
+    movq at(OFF_KERNEL_SP, 40), %rcx /* 0 where the guest has none that is safe to write to */
+system_call_stores:
+    movq 32(%rsp), %r11
+    movq %r11, -8(%rcx)             /* ss */
+    movq 24(%rsp), %r11
+    movq %r11, -16(%rcx)            /* rsp */
+    movq 16(%rsp), %r11
+    movq %r11, -24(%rcx)            /* rflags */
+    movq $SEL_USER_CS, -32(%rcx)
+    movq %r11, -48(%rcx)            /* r11 */
+    movq (%rsp), %r11
+    movq %r11, -40(%rcx)            /* rip */
+    movq %r11, -56(%rcx)            /* rcx */
+system_call_stores_end:
+    incq at(OFF_SYSCALLS, 40)
+    leaq -56(%rcx), %r11
+    movq at(OFF_SYSCALL_ENTRY, 40), %rcx
+    testq %rcx, %rcx
+    jz system_call_undo
+    movq %r11, %rsp
+    movl $RFLAGS_ALWAYS, %r11d
+system_call_return:
+    sysretq
+
+system_call_undo:                   /* a store faulted, or nobody to call: let the core see it from the start */
+    movq at(OFF_USER_CR3, 40), %rcx
+    movq %rcx, %cr3
+    swapgs
+    movb $0, at(OFF_KERNEL_MODE, 40)
+    movq at(OFF_INFO, 40), %rcx
+    movb $0, INFO_MASK(%rcx)
+system_call_slow:
+    movq (%rsp), %rcx
+    movq 16(%rsp), %r11
+    pushq $0
+    pushq $VECTOR_SYSCALL
+    jmp save_and_enter
+
+from_guest_kernel:
+    cmpl $HYPERCALL_IRET, %eax
+    je fast_iret
+hypercall_slow:
     movq $SEL_USER_SS, 8(%rsp)
     pushq %r11
     pushq $SEL_USER_CS
@@ -105,6 +177,169 @@ syscall_entry:                      /* rsp: &Regs::rsp */
     pushq $0
     pushq $VECTOR_SYSCALL
     jmp save_and_enter
+
+/* The iret hypercall: rsp of the guest points at a struct iret_context. rax is free until it is loaded from there. */
+fast_iret:                          /* depth 16 */
+    movq %rcx, %rax                 /* for the slow way: where the hypercall came from */
+    movq (%rsp), %rcx
+    movq %rcx, %r11
+    sarq $43, %r11
+    cmpq $-16, %r11                 /* in the hole? */
+    je iret_slow
+    movq at(OFF_INFO, 16), %r11
+    cmpb $0, INFO_PENDING(%r11)
+    jne iret_slow
+iret_loads:
+    testb $2, IRET_RFLAGS + 1(%rcx) /* IF: events are to be unmasked */
+    jz iret_slow
+    leaq 16(%rsp), %rsp
+    pushq IRET_SS(%rcx)
+    pushq IRET_RSP(%rcx)
+    movl IRET_RFLAGS(%rcx), %r11d
+    andl $~RFLAGS_DENIED, %r11d
+    orl $RFLAGS_ALWAYS, %r11d
+    pushq %r11
+    pushq IRET_CS(%rcx)
+    pushq IRET_RIP(%rcx)            /* depth 40 */
+    orb $3, 32(%rsp)
+    movq IRET_R11(%rcx), %r11
+    pushq IRET_RAX(%rcx)
+    movq IRET_RCX(%rcx), %rcx
+iret_loads_end:
+    movq at(OFF_INFO, 48), %rax
+    movb $0, INFO_MASK(%rax)
+    movb 16(%rsp), %al
+    andb $3, %al
+    cmpb $3, %al
+    jne iret_to_kernel
+    movq at(OFF_USER_CR3, 48), %rax
+    movq %rax, %cr3
+    movb $0, at(OFF_KERNEL_MODE, 48)
+    swapgs
+    popq %rax
+    jmp guest_iretq
+iret_to_kernel:
+    orb $3, 16(%rsp)
+    popq %rax
+    jmp guest_iretq
+
+iret_fault:                         /* the guest's stack faulted; rcx still points at the frame */
+    orq $0xfff, %rsp
+    leaq -15(%rsp), %rsp            /* depth 16 */
+    movq %rcx, (%rsp)
+iret_slow:
+    movq %rax, %rcx
+    movl $HYPERCALL_IRET, %eax
+    movl $RFLAGS_ALWAYS, %r11d
+    jmp hypercall_slow
+
+/* #PF. Depth 48: the error code has been pushed. */
+    .balign 16
+page_fault:
+    testb $3, 16(%rsp)
+    jz page_fault_at_ring0
+    pushq %rax
+    pushq %rcx
+    pushq %rdx                      /* depth 72: rdx rcx rax error rip cs rflags rsp ss */
+    movq %cr2, %rax
+    movq %rax, at(OFF_CR2, 72)
+    cmpq %rax, at(OFF_SYSCALL_STUB, 72) /* a SYSCALL that arrives so (SyscallArrival::page_fault) */
+    je page_fault_slow
+    movq at(OFF_INFO, 72), %rcx
+    cmpb $0, INFO_MASK(%rcx)
+    jne page_fault_slow
+    cmpq $0, at(OFF_PAGE_FAULT_ADDRESS, 72)
+    je page_fault_slow
+    movq at(OFF_KERNEL_SP, 72), %rdx
+    cmpb $0, at(OFF_KERNEL_MODE, 72)
+    jne page_fault_of_kernel
+    movq at(OFF_KERNEL_CR3, 72), %rcx
+    movq %rcx, %cr3
+    swapgs
+    movb $1, at(OFF_KERNEL_MODE, 72)
+user_fault_stores:
+    movq 40(%rsp), %rcx
+    movq %rcx, -32(%rdx)            /* cs */
+    movq 24(%rsp), %rcx
+    movq %rcx, -48(%rdx)            /* error */
+    movq 64(%rsp), %rcx
+    movq %rcx, -8(%rdx)             /* ss */
+    movq 56(%rsp), %rcx
+    movq %rcx, -16(%rdx)            /* rsp */
+    movq 48(%rsp), %rcx
+    movq %rcx, -24(%rdx)            /* rflags */
+    movq 32(%rsp), %rcx
+    movq %rcx, -40(%rdx)            /* rip */
+    movq %r11, -56(%rdx)
+    movq 8(%rsp), %rcx
+    movq %rcx, -64(%rdx)
+user_fault_stores_end:
+    movq at(OFF_INFO, 72), %rcx
+    movq %rax, INFO_CR2(%rcx)
+    movb at(OFF_PAGE_FAULT_FLAGS, 72), %al
+    shrb $2, %al                    /* TI_IF */
+    movb %al, INFO_MASK(%rcx)
+    leaq -64(%rdx), %rdx
+    movq %rdx, 56(%rsp)
+    movq at(OFF_PAGE_FAULT_ADDRESS, 72), %rax
+    movq %rax, 32(%rsp)
+    movq $SEL_USER_CS, 40(%rsp)
+    movq $SEL_USER_SS, 64(%rsp)
+    andl $~RFLAGS_ENTRY_CLEARS, 48(%rsp)
+    popq %rdx
+    popq %rcx
+    popq %rax
+    addq $8, %rsp
+    jmp guest_iretq
+
+page_fault_of_kernel:
+    movl 24(%rsp), %ecx
+    andl $3, %ecx
+    cmpl $3, %ecx                   /* a write to a page that is present: perhaps to a page table */
+    je page_fault_slow
+    movq 56(%rsp), %rdx
+    andq $-16, %rdx
+    movq %rdx, %rcx
+    subq $64, %rcx
+    sarq $43, %rcx
+    cmpq $-16, %rcx                 /* a stack in the hole? */
+    je page_fault_slow
+kernel_fault_stores:
+    movq 40(%rsp), %rcx
+    andq $-4, %rcx
+    movq %rcx, -32(%rdx)            /* cs: says that the kernel was interrupted */
+    movq 24(%rsp), %rcx
+    andq $-5, %rcx
+    movq %rcx, -48(%rdx)            /* error: not from user mode */
+    movq 64(%rsp), %rcx
+    movq %rcx, -8(%rdx)
+    movq 56(%rsp), %rcx
+    movq %rcx, -16(%rdx)
+    movq 48(%rsp), %rcx
+    movq %rcx, -24(%rdx)
+    movq 32(%rsp), %rcx
+    movq %rcx, -40(%rdx)
+    movq %r11, -56(%rdx)
+    movq 8(%rsp), %rcx
+    movq %rcx, -64(%rdx)
+kernel_fault_stores_end:
+    jmp user_fault_stores_end
+
+user_fault_undo:                    /* a store faulted: let the core see it from the start */
+    movq at(OFF_USER_CR3, 72), %rcx
+    movq %rcx, %cr3
+    swapgs
+    movb $0, at(OFF_KERNEL_MODE, 72)
+page_fault_slow:
+    popq %rdx
+    popq %rcx
+    popq %rax
+page_fault_to_core:
+    pushq $14
+    jmp save_and_enter
+page_fault_at_ring0:
+    pushq $14
+    jmp from_ring0
 
     .balign 16
     .globl syscall32_entry
@@ -174,18 +409,29 @@ nested:
     .globl ring0_load_gs
 ring0_load_gs:
     swapgs
-    .globl ring0_load_gs_fault
-ring0_load_gs_fault:
+load_gs:
     movl %edi, %gs
+load_gs_end:
     mfence
     swapgs
     ret
-    .globl ring0_load_gs_fixup
-ring0_load_gs_fixup:
+load_gs_null:
     xorl %edi, %edi
     movl %edi, %gs
     mfence
     swapgs
     ret
+
+/* Faults that are expected: from, to (exclusive), where to go on. */
+    .section .rodata
+    .balign 8
+    .globl ring0_fixups, ring0_fixups_end
+ring0_fixups:
+    .quad system_call_stores, system_call_stores_end, system_call_undo
+    .quad iret_loads, iret_loads_end, iret_fault
+    .quad user_fault_stores, user_fault_stores_end, user_fault_undo
+    .quad kernel_fault_stores, kernel_fault_stores_end, page_fault_slow
+    .quad load_gs, load_gs_end, load_gs_null
+ring0_fixups_end:
 
     .section .note.GNU-stack, "", @progbits

@@ -6,12 +6,17 @@
 #include "hypercall-emu/ring0/exit_work.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
 
-extern "C" {
-[[gnu::visibility("hidden")]] extern char ring0_load_gs_fault[];
-[[gnu::visibility("hidden")]] extern char ring0_load_gs_fixup[];
-}
-
 namespace parapet::nucleus {
+
+/// A fault of [first, end) goes on at `target` (the end of ring0/entry.S).
+struct FaultFixup {
+    u64 first, end, target;
+};
+
+extern "C" {
+[[gnu::visibility("hidden")]] extern const FaultFixup ring0_fixups[];
+[[gnu::visibility("hidden")]] extern const FaultFixup ring0_fixups_end[];
+}
 
 namespace {
 
@@ -34,9 +39,9 @@ void take_interrupt(Vcpu& vcpu, u64 vector) {
 void do_exit_work(Vcpu& vcpu) {
     ExitWork& work = vcpu.work;
     const u32 flags = work.flags;
-    if (vcpu.cr3 != vcpu.loaded_cr3 || (flags & ExitWork::FLUSH_TLB) != 0) {
-        vcpu.loaded_cr3 = vcpu.cr3;
-        write_cr3(vcpu.cr3);
+    const u64 root = vcpu.current_root();
+    if (root != read_cr3() || (flags & ExitWork::FLUSH_TLB) != 0) {
+        write_cr3(root);
     } else if ((flags & ExitWork::INVLPG) != 0) {
         invalidate_page(work.invlpg_va);
     }
@@ -104,7 +109,6 @@ extern "C" void ring0_start(Vcpu& vcpu) {
     const auto& boot = *reinterpret_cast<const doorbell::BootInfo*>(doorbell::BOOT_INFO_VA);
     vcpu.regs = entry_regs(vcpu);
     vcpu.syscall_stub = reinterpret_cast<u64>(&vcpu) + doorbell::AREA_SYSCALL_STUB;
-    vcpu.loaded_cr3 = boot.stub_root_mfn << PAGE_SHIFT;
     connect_machine(the_machine, the_domain, vcpu, boot);
     start_local_apic();
     (void)start_domain(the_domain, vcpu, boot);
@@ -117,9 +121,11 @@ extern "C" void ring0_nested(NestedFrame& frame, Vcpu& vcpu) {
         take_interrupt(vcpu, frame.vector);
         return;
     }
-    if (frame.rip == reinterpret_cast<u64>(ring0_load_gs_fault)) {
-        frame.rip = reinterpret_cast<u64>(ring0_load_gs_fixup);
-        return;
+    for (const FaultFixup* fixup = ring0_fixups; fixup != ring0_fixups_end; fixup++) {
+        if (frame.rip >= fixup->first && frame.rip < fixup->end) {
+            frame.rip = fixup->target;
+            return;
+        }
     }
     if (vcpu.regs != nullptr && vcpu.domain != nullptr) {
         vcpu.cr2 = read_cr2();

@@ -16,7 +16,6 @@ bool Machine::replace_pte(Pte* slot, Pte expected, Pte value) {
 }
 
 void Machine::activate_root(u64 cr3) {
-    vcpu->loaded_cr3 = cr3;
     write_cr3(cr3);
 }
 

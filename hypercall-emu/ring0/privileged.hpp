@@ -11,6 +11,11 @@ inline u64 read_cr2() {
     asm volatile("mov %%cr2, %0" : "=r"(value));
     return value;
 }
+inline u64 read_cr3() {
+    u64 value;
+    asm volatile("mov %%cr3, %0" : "=r"(value));
+    return value;
+}
 inline void write_cr3(u64 value) {
     asm volatile("mov %0, %%cr3" ::"r"(value) : "memory");
 }

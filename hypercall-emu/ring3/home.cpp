@@ -54,6 +54,7 @@ void run_core(Vcpu& vcpu) {
                                       ExitWork::YIELD | ExitWork::RELOAD_DATA_SEGMENTS;
     handle_entry(vcpu);
     vcpu.work.flags &= ~DONE_BY_ROOT_LOAD;
+    vcpu.cr3 = vcpu.current_root();
 }
 
 } // namespace
