@@ -258,6 +258,7 @@ DomainResult RunningDomain::run() {
     requests_.emplace(ram_, *place_.mailbox, place_.domain_first, to_stderr);
     thread_.emplace(vcpu_, *requests_,
                     [this](DomainStop stop) { asio::post(io_, [this, stop = std::move(stop)] { on_stop(stop); }); });
+    thread_->count_steps(StepCounter::from_environment(vcpu_, ram_, place_));
     doorbell_.emplace(io_, ::dup(doorbell_fd_.get()));
     wait_for_doorbell();
     wait_for_signals();

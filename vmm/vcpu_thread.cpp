@@ -112,8 +112,13 @@ DomainStop VcpuThread::run_until_stop() {
             if (auto stop = requests_.serve()) {
                 return *stop;
             }
+            if (steps_) {
+                steps_->after_request();
+            }
         } else if (reason == KVM_EXIT_IO && state.io.port == doorbell::DOORBELL_PORT) {
             continue; // the doorbell is bound to an eventfd; a stray read of it means nothing
+        } else if (reason == KVM_EXIT_DEBUG && steps_ && steps_->on_debug_exit()) {
+            continue;
         } else if (reason != KVM_EXIT_INTR) {
             return unexpected_exit();
         }

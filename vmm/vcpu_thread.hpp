@@ -4,12 +4,14 @@
 
 #include "vmm/kvm.hpp"
 #include "vmm/requests.hpp"
+#include "vmm/step_counter.hpp"
 
 #include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -23,6 +25,8 @@ public:
     VcpuThread(const VcpuThread&) = delete;
     VcpuThread& operator=(const VcpuThread&) = delete;
 
+    /// Count instructions; before start(). Null: don't.
+    void count_steps(std::unique_ptr<StepCounter> counter) { steps_ = std::move(counter); }
     void start();
     /// Make the vCPU leave the guest and end with DomainStop::Kind::asked. Any thread.
     void stop();
@@ -41,6 +45,7 @@ private:
     std::function<void(DomainStop)> ended_;
     std::atomic<bool> stop_{false};
     std::array<std::uint64_t, 64> exits_{};
+    std::unique_ptr<StepCounter> steps_;
     std::thread thread_;
 };
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts the nucleus's instructions by single-stepping, for tools/bench: active where the environment variable
+// PARAPET_STEP names a file. The guest writes "@begin NAME" and "@end NAME" through HYPERVISOR_console_io
+// (guests/bench/marker.hpp); for each pair one JSON line is appended to the file:
+//   {"operation": NAME, "ring0": instructions, "ring3": the core's own at ring 3, "guest": …, "entries": into ring 0}
+//
+// The trap flag follows neither SYSCALL nor an exception into ring 0. So while it steps, the first byte of every entry
+// point is an int3, and the trap flag is taken out of what the processor saved there: neither nucleus nor guest sees
+// it. The core's own int3 (home ring3) is delivered here, because KVM hands every one to us meanwhile.
+#pragma once
+
+#include "vmm/guest_ram.hpp"
+#include "vmm/kvm.hpp"
+#include "vmm/nucleus_loader.hpp"
+
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace parapet::vmm {
+
+class StepCounter {
+public:
+    /// Null unless PARAPET_STEP is set (or its file cannot be written, which is said on stderr).
+    static std::unique_ptr<StepCounter> from_environment(KvmVcpu& vcpu, const GuestRam& ram, const NucleusPlace& place);
+    ~StepCounter();
+    StepCounter(const StepCounter&) = delete;
+    StepCounter& operator=(const StepCounter&) = delete;
+
+    /// After each request of the nucleus: looks for a marker.
+    void after_request();
+    /// After KVM_EXIT_DEBUG. False: none of ours.
+    bool on_debug_exit();
+
+private:
+    StepCounter(KvmVcpu& vcpu, const GuestRam& ram, const NucleusPlace& place, std::FILE* out);
+
+    void begin(std::string operation);
+    void end();
+    bool step_from_here();
+    void count_previous(std::uint64_t now);
+    void enter_at_stub(std::uint64_t stub);
+    bool deliver_breakpoint();
+    void add_breakpoint(std::uint64_t va);
+    void hide_trap_flag(std::uint64_t stub);
+    [[nodiscard]] std::byte* at(std::uint64_t va) const;
+
+    KvmVcpu& vcpu_;
+    const GuestRam& ram_;
+    doorbell::ImageHeader header_;
+    std::uint64_t stub_root_mfn_;
+    const doorbell::Mailbox& mailbox_;
+    std::FILE* out_;
+
+    bool active_ = false;
+    std::string operation_;
+    std::map<std::uint64_t, std::byte> breakpoints_; ///< what stood there
+    std::uint64_t lifted_ = 0;                       ///< entry point whose first instruction is being stepped over
+    std::uint64_t previous_ = 0;                     ///< instruction that the step in progress executes
+    bool previous_ring3_ = false;
+    std::uint64_t ring0_ = 0, ring3_ = 0, guest_ = 0, entries_ = 0;
+};
+
+} // namespace parapet::vmm
