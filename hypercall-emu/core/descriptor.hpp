@@ -13,11 +13,10 @@ inline constexpr unsigned GDT_GUEST_PAGES = 14;
 inline constexpr unsigned LDT_PAGES = 16;
 inline constexpr unsigned DESCRIPTORS_PER_PAGE = 512;
 
-/// May the guest have this descriptor? Not present, or code or data. Gates and system segments are refused: a call gate
-/// would lead into ring 0.
+/// May the guest have this descriptor? Not present, or code or data: ring 3 can use those of its own privilege only.
+/// Gates and system segments are refused: a call gate would lead into ring 0.
 [[nodiscard]] bool descriptor_allowed(u64 descriptor);
-/// An allowed descriptor as it is stored: a segment that the guest means for ring 0 (Linux's __KERNEL_CS) is for ring
-/// 3, where its kernel runs; as Xen does.
+/// As the guest asks for it, so we store it: code and data of the guest's own privilege level, as Xen does.
 [[nodiscard]] u64 adjust_descriptor(u64 descriptor);
 /// Are all descriptors of the page allowed? If so they are adjusted in place.
 [[nodiscard]] bool validate_descriptor_page(const Domain& domain, Mfn mfn);

@@ -32,7 +32,7 @@ Status write_plain_frame(Vcpu& vcpu, Mfn mfn, u64 offset, u64 value) {
 Status update_by_address(Vcpu& vcpu, u64 address, u64 value, bool preserve_ad) {
     Domain& domain = *vcpu.domain;
     const Mfn mfn{address >> PAGE_SHIFT};
-    const u64 offset = address & (PAGE_SIZE - 1) & ~7ULL;
+    const u64 offset = address & (PAGE_SIZE - 1);
     if (!domain.frames.domain_owns(mfn)) {
         return -abi::XEN_EINVAL;
     }
@@ -53,16 +53,19 @@ Status update_machine_to_physical(Domain& domain, u64 address, u64 pfn) {
 }
 
 Status apply_update(Vcpu& vcpu, const abi::mmu_update& request) {
-    const u64 address = request.ptr & ~3ULL;
-    switch (request.ptr & 3) {
+    constexpr u64 COMMAND = 7; // entries are eight bytes apart
+    const u64 address = request.ptr & ~COMMAND;
+    switch (request.ptr & COMMAND) {
     case abi::MMU_NORMAL_PT_UPDATE:
         return update_by_address(vcpu, address, request.val, false);
     case abi::MMU_PT_UPDATE_PRESERVE_AD:
         return update_by_address(vcpu, address, request.val, true);
     case abi::MMU_PT_UPDATE_NO_TRANSLATE:
         return update_by_address(vcpu, address, request.val, false);
-    default:
+    case abi::MMU_MACHPHYS_UPDATE:
         return update_machine_to_physical(*vcpu.domain, address, request.val);
+    default:
+        return -abi::XEN_ENOSYS;
     }
 }
 

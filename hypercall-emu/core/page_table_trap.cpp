@@ -12,8 +12,7 @@ namespace parapet::nucleus {
 namespace {
 
 bool is_page_table(const Frame& frame) {
-    return frame.owner() == FrameOwner::domain && frame.is(Frame::VALIDATED) && frame.type() >= FrameType::l1 &&
-           frame.type() <= FrameType::l4;
+    return frame.owner() == FrameOwner::domain && frame.is(Frame::VALIDATED) && frame.type() == FrameType::l1;
 }
 
 /// The table behind `va`, if it is one that this store should be emulated on.

@@ -13,6 +13,7 @@
 #include "pv-abi/arch.hpp"
 #include "pv-abi/callback.hpp"
 #include "pv-abi/trap.hpp"
+#include "pv-abi/vm_assist.hpp"
 
 namespace parapet::nucleus {
 
@@ -105,10 +106,12 @@ bool loops_on_fault(Vcpu& vcpu, u64 vector) {
 void page_fault(Vcpu& vcpu) {
     const Regs& regs = *vcpu.regs;
     const u64 write_protection = abi::PFEC_page_present | abi::PFEC_write_access;
-    const bool may_be_table = vcpu.kernel_mode && (regs.error & write_protection) == write_protection &&
+    const bool assisted = (vcpu.domain->vm_assist >> abi::VMASST_TYPE_writable_pagetables & 1) != 0;
+    const bool may_be_table = assisted && vcpu.kernel_mode && (regs.error & write_protection) == write_protection &&
                               (regs.error & (abi::PFEC_reserved_bit | abi::PFEC_insn_fetch)) == 0;
     if (may_be_table && emulate_page_table_write(vcpu, GuestVa{vcpu.cr2})) {
         vcpu.domain->machine->mailbox->counters.ptwr++;
+        vcpu.last_fault.count = 0;
         return;
     }
     deliver_page_fault(vcpu, vcpu.cr2, regs.error);
@@ -119,8 +122,9 @@ void general_protection(Vcpu& vcpu) {
     if ((vcpu.regs->error & FROM_IDT) != 0 && emulate_software_interrupt(vcpu)) {
         return;
     }
-    if (vcpu.kernel_mode && emulate_privileged(vcpu)) {
+    if (emulate_privileged(vcpu)) { // user mode too: port I/O where IOPL lets it
         vcpu.domain->machine->mailbox->counters.emulated++;
+        vcpu.last_fault.count = 0;
         return;
     }
     deliver_exception(vcpu, abi::TRAP_gp_fault, vcpu.regs->error);
@@ -129,6 +133,7 @@ void general_protection(Vcpu& vcpu) {
 void invalid_opcode(Vcpu& vcpu) {
     if (emulate_forced_cpuid(vcpu) || emulate_software_interrupt(vcpu)) {
         vcpu.domain->machine->mailbox->counters.emulated++;
+        vcpu.last_fault.count = 0;
         return;
     }
     if (vcpu.kernel_mode && emulate_privileged(vcpu)) {
