@@ -14,10 +14,8 @@ namespace {
 using namespace doorbell;
 
 constexpr std::uint64_t trap_flag = 1 << 8;
-constexpr std::uint64_t cleared_by_gate = 0x1 << 8 | 0x1 << 9 | 0x1 << 14 | 0x1 << 16; // TF IF NT RF
-constexpr std::uint32_t breakpoint_vector = 3;
-constexpr std::byte int3{0xcc};
-constexpr std::uint64_t entry_stack_end = area_va(0) + AREA_ENTRY_END;
+constexpr std::uint8_t entry_port = 0xe9; // nobody else's
+constexpr std::uint8_t write_to_entry_port[] = {0xe6, entry_port};
 
 bool in_nucleus(std::uint64_t va) {
     return va >= NUCLEUS_VA && va < slot_va(NUCLEUS_SLOT + 1);
@@ -69,12 +67,12 @@ void StepCounter::after_request() {
 
 void StepCounter::begin(std::string operation) {
     operation_ = std::move(operation);
-    ring0_ = ring3_ = guest_ = entries_ = 0;
+    ring0_ = ring3_ = guest_ = nr_entries_ = 0;
     for (std::uint64_t vector = 0; vector < 256; vector++) {
-        add_breakpoint(header_.vector_stubs + vector * STUB_SIZE);
+        watch_entry(header_.vector_stubs + vector * STUB_SIZE);
     }
-    add_breakpoint(area_va(0) + AREA_SYSCALL_STUB);
-    add_breakpoint(area_va(0) + AREA_SYSCALL32_STUB);
+    watch_entry(area_va(0) + AREA_SYSCALL_STUB);
+    watch_entry(area_va(0) + AREA_SYSCALL32_STUB);
     kvm_regs regs{};
     (void)::ioctl(vcpu_.fd(), KVM_GET_REGS, &regs);
     previous_ = regs.rip;
@@ -88,58 +86,38 @@ void StepCounter::end() {
     kvm_guest_debug off{};
     (void)::ioctl(vcpu_.fd(), KVM_SET_GUEST_DEBUG, &off);
     vcpu_.state().kvm_valid_regs = 0;
-    for (const auto& [va, byte] : breakpoints_) {
-        *at(va) = byte;
+    for (const auto& [va, code] : entries_) {
+        std::memcpy(at(va), code.data(), code.size());
     }
-    breakpoints_.clear();
+    entries_.clear();
     lifted_ = 0;
     std::fprintf(out_, "{\"operation\": \"%s\", \"ring0\": %lu, \"ring3\": %lu, \"guest\": %lu, \"entries\": %lu}\n",
-                 operation_.c_str(), ring0_, ring3_, guest_, entries_);
+                 operation_.c_str(), ring0_, ring3_, guest_, nr_entries_);
     std::fflush(out_);
 }
 
 /// KVM sets the trap flag for the instruction at the current RIP only.
 bool StepCounter::step_from_here() {
     kvm_guest_debug debug{};
-    debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP;
+    debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
     return ::ioctl(vcpu_.fd(), KVM_SET_GUEST_DEBUG, &debug) == 0;
 }
 
-bool StepCounter::on_debug_exit() {
-    if (!active_) {
+bool StepCounter::on_exit() {
+    kvm_run& state = vcpu_.state();
+    const bool entered = state.exit_reason == KVM_EXIT_IO && state.io.port == entry_port;
+    if (!active_ || (!entered && state.exit_reason != KVM_EXIT_DEBUG)) {
         return false;
     }
-    kvm_run& state = vcpu_.state();
     const std::uint64_t rip = state.s.regs.regs.rip;
     if (lifted_ != 0) {
-        *at(lifted_) = int3;
+        std::memcpy(at(lifted_), write_to_entry_port, sizeof(write_to_entry_port));
         lifted_ = 0;
     }
-    if (state.debug.arch.exception == breakpoint_vector) {
-        if (breakpoints_.contains(rip)) {
-            count_previous(rip);
-            enter_at_stub(rip);
-        } else if (!deliver_breakpoint()) {
-            return false;
-        }
-    } else {
-        count_previous(rip);
-    }
-    previous_ = state.s.regs.regs.rip;
+    count_previous(rip);
+    previous_ = rip;
     previous_ring3_ = (state.s.regs.sregs.cs.dpl & 3) != 0;
-    // The registers first: an ioctl on the vCPU would not take them.
-    if (state.kvm_dirty_regs != 0) {
-        kvm_sregs sregs = state.s.regs.sregs;
-        kvm_regs regs = state.s.regs.regs;
-        const bool set =
-            ((state.kvm_dirty_regs & KVM_SYNC_X86_SREGS) == 0 || ::ioctl(vcpu_.fd(), KVM_SET_SREGS, &sregs) == 0) &&
-            ::ioctl(vcpu_.fd(), KVM_SET_REGS, &regs) == 0;
-        state.kvm_dirty_regs = 0;
-        if (!set) {
-            return false;
-        }
-    }
-    return step_from_here();
+    return (!entered || enter_at(rip)) && step_from_here();
 }
 
 /// The instruction at previous_ was executed, and led to `now`.
@@ -161,23 +139,32 @@ void StepCounter::count_previous(std::uint64_t now) {
     }
 }
 
-void StepCounter::enter_at_stub(std::uint64_t stub) {
-    entries_++;
-    *at(stub) = breakpoints_.at(stub);
-    lifted_ = stub;
-    hide_trap_flag(stub);
+/// The guest came to an entry point, where our OUT stands: put the first instruction back and go to it.
+bool StepCounter::enter_at(std::uint64_t entry) {
+    const auto found = entries_.find(entry);
+    if (found == entries_.end()) {
+        return false;
+    }
+    nr_entries_++;
+    std::memcpy(at(entry), found->second.data(), found->second.size());
+    lifted_ = entry;
+    kvm_regs regs = vcpu_.state().s.regs.regs;
+    // KVM completes the OUT, which moves RIP, when the vCPU runs next: let it do so first.
+    vcpu_.state().immediate_exit = 1;
+    (void)::ioctl(vcpu_.fd(), KVM_RUN, 0);
+    vcpu_.state().immediate_exit = 0;
+    hide_trap_flag(entry, regs);
+    return ::ioctl(vcpu_.fd(), KVM_SET_REGS, &regs) == 0;
 }
 
 /// Take the trap flag out of the frame, or of R11, that the processor has just written.
-void StepCounter::hide_trap_flag(std::uint64_t stub) {
-    kvm_run& state = vcpu_.state();
-    if (stub < header_.vector_stubs || stub >= header_.vector_stubs + 256 * STUB_SIZE) {
-        state.s.regs.regs.r11 &= ~trap_flag;
-        state.kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+void StepCounter::hide_trap_flag(std::uint64_t entry, kvm_regs& regs) const {
+    if (entry < header_.vector_stubs || entry >= header_.vector_stubs + 256 * STUB_SIZE) {
+        regs.r11 &= ~trap_flag;
         return;
     }
-    const std::uint64_t vector = (stub - header_.vector_stubs) / STUB_SIZE;
-    std::byte* saved = at(state.s.regs.regs.rsp + (has_error_code(vector) ? 24 : 16));
+    const std::uint64_t vector = (entry - header_.vector_stubs) / STUB_SIZE;
+    std::byte* saved = at(regs.rsp + (has_error_code(vector) ? 24 : 16));
     if (saved != nullptr) {
         std::uint64_t flags = 0;
         std::memcpy(&flags, saved, sizeof(flags));
@@ -186,41 +173,11 @@ void StepCounter::hide_trap_flag(std::uint64_t stub) {
     }
 }
 
-/// What the processor does at an int3 of ring 3, as the IDT has it.
-bool StepCounter::deliver_breakpoint() {
-    kvm_run& state = vcpu_.state();
-    kvm_regs& regs = state.s.regs.regs;
-    kvm_sregs& sregs = state.s.regs.sregs;
-    if ((sregs.cs.dpl & 3) != 3) {
-        return false;
-    }
-    count_previous(regs.rip + 1);
-    const std::uint64_t frame[] = {regs.rip + 1, sregs.cs.selector, regs.rflags & ~trap_flag, regs.rsp,
-                                   sregs.ss.selector};
-    regs.rsp = entry_stack_end - sizeof(frame);
-    std::byte* stack = at(regs.rsp);
-    if (stack == nullptr) {
-        return false;
-    }
-    std::memcpy(stack, frame, sizeof(frame));
-    regs.rip = header_.vector_stubs + breakpoint_vector * STUB_SIZE;
-    regs.rflags &= ~cleared_by_gate;
-    sregs.cs.selector = NUCLEUS_CS;
-    sregs.cs.dpl = 0;
-    sregs.cs.l = 1;
-    sregs.cs.db = 0;
-    sregs.ss.selector = 0;
-    sregs.ss.dpl = 0;
-    state.kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-    enter_at_stub(regs.rip);
-    return true;
-}
-
-void StepCounter::add_breakpoint(std::uint64_t va) {
-    std::byte* byte = at(va);
-    if (byte != nullptr) {
-        breakpoints_[va] = *byte;
-        *byte = int3;
+void StepCounter::watch_entry(std::uint64_t va) {
+    std::byte* code = at(va);
+    if (code != nullptr) {
+        std::memcpy(entries_[va].data(), code, sizeof(write_to_entry_port));
+        std::memcpy(code, write_to_entry_port, sizeof(write_to_entry_port));
     }
 }
 

@@ -4,15 +4,16 @@
 // (guests/bench/marker.hpp); for each pair one JSON line is appended to the file:
 //   {"operation": NAME, "ring0": instructions, "ring3": the core's own at ring 3, "guest": …, "entries": into ring 0}
 //
-// The trap flag follows neither SYSCALL nor an exception into ring 0. So while it steps, the first byte of every entry
-// point is an int3, and the trap flag is taken out of what the processor saved there: neither nucleus nor guest sees
-// it. The core's own int3 (home ring3) is delivered here, because KVM hands every one to us meanwhile.
+// The trap flag follows neither SYSCALL nor an exception into ring 0. So while it steps, each entry point begins with
+// an OUT that leaves the VM (not int3: QEMU's emulated SVM does not intercept it, and the core of home ring3 needs its
+// own), and the trap flag is taken out of what the processor saved there: neither nucleus nor guest sees it.
 #pragma once
 
 #include "vmm/guest_ram.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/nucleus_loader.hpp"
 
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <map>
@@ -31,8 +32,8 @@ public:
 
     /// After each request of the nucleus: looks for a marker.
     void after_request();
-    /// After KVM_EXIT_DEBUG. False: none of ours.
-    bool on_debug_exit();
+    /// After each exit. False: it is none of ours.
+    bool on_exit();
 
 private:
     StepCounter(KvmVcpu& vcpu, const GuestRam& ram, const NucleusPlace& place, std::FILE* out);
@@ -41,10 +42,9 @@ private:
     void end();
     bool step_from_here();
     void count_previous(std::uint64_t now);
-    void enter_at_stub(std::uint64_t stub);
-    bool deliver_breakpoint();
-    void add_breakpoint(std::uint64_t va);
-    void hide_trap_flag(std::uint64_t stub);
+    bool enter_at(std::uint64_t entry);
+    void watch_entry(std::uint64_t va);
+    void hide_trap_flag(std::uint64_t entry, kvm_regs& regs) const;
     [[nodiscard]] std::byte* at(std::uint64_t va) const;
 
     KvmVcpu& vcpu_;
@@ -56,11 +56,11 @@ private:
 
     bool active_ = false;
     std::string operation_;
-    std::map<std::uint64_t, std::byte> breakpoints_; ///< what stood there
-    std::uint64_t lifted_ = 0;                       ///< entry point whose first instruction is being stepped over
-    std::uint64_t previous_ = 0;                     ///< instruction that the step in progress executes
+    std::map<std::uint64_t, std::array<std::byte, 2>> entries_; ///< the first bytes of each
+    std::uint64_t lifted_ = 0;   ///< entry point whose first instruction is there, to be stepped over
+    std::uint64_t previous_ = 0; ///< instruction that the step in progress executes
     bool previous_ring3_ = false;
-    std::uint64_t ring0_ = 0, ring3_ = 0, guest_ = 0, entries_ = 0;
+    std::uint64_t ring0_ = 0, ring3_ = 0, guest_ = 0, nr_entries_ = 0;
 };
 
 } // namespace parapet::vmm

@@ -108,6 +108,9 @@ DomainStop VcpuThread::run_until_stop() {
         }
         const std::uint32_t reason = state.exit_reason;
         exits_[reason < exits_.size() ? reason : 0]++;
+        if (steps_ && steps_->on_exit()) {
+            continue;
+        }
         if (reason == KVM_EXIT_IO && state.io.port == doorbell::REQUEST_PORT && state.io.direction == KVM_EXIT_IO_OUT) {
             if (auto stop = requests_.serve()) {
                 return *stop;
@@ -117,8 +120,6 @@ DomainStop VcpuThread::run_until_stop() {
             }
         } else if (reason == KVM_EXIT_IO && state.io.port == doorbell::DOORBELL_PORT) {
             continue; // the doorbell is bound to an eventfd; a stray read of it means nothing
-        } else if (reason == KVM_EXIT_DEBUG && steps_ && steps_->on_debug_exit()) {
-            continue;
         } else if (reason != KVM_EXIT_INTR) {
             return unexpected_exit();
         }
