@@ -78,11 +78,12 @@ def bzimage(payload, unpacked):
 def elf(notes=b"", machine=62, memory=0x1000):
     """A small ELF executable: code that halts, with the notes given."""
     code = b"\xf4\xeb\xfd" + bytes(61)
-    headers = 64 + 2 * 56
+    headers = 64 + 2 * 56  # whether or not the second is used
     load = struct.pack("<IIQQQQQQ", 1, 5, headers, 0xffffffff80000000, 0, len(code), memory, 8)
+    count = 2 if notes else 1
     note = struct.pack("<IIQQQQQQ", 4, 4, headers + len(code), 0, 0, len(notes), len(notes), 4)
     head = b"\x7fELF" + bytes([2, 1, 1]) + bytes(9)
-    head += struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, 0xffffffff80000000, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    head += struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, 0xffffffff80000000, 64, 0, 0, 64, 56, count, 0, 0, 0)
     return head + load + note + code + notes
 
 

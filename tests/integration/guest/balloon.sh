@@ -1,17 +1,10 @@
 # shellcheck shell=dash
 # SPDX-License-Identifier: Apache-2.0
-# Gives memory back by the balloon driver and takes it again; parapet.by=target writes the driver's own file,
-# parapet.by=store the domain's memory/target. parapet.down=KIB is how much.
+# Gives memory back by the balloon driver and takes it again; parapet.down=KIB is how much.
 driver=/sys/devices/system/xen_memory/xen_memory0
 total() { sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo; }
 current() { cat $driver/info/current_kb; }
-aim() {
-    if [ "$(parameter by)" = store ]; then
-        xs write memory/target "$1" || fail "memory/target cannot be written"
-    else
-        echo "$1" >$driver/target_kb
-    fi
-}
+aim() { echo "$1" >$driver/target_kb; }
 # reach KIB: waits until the driver has come there.
 reach() {
     local tries=0
@@ -30,7 +23,6 @@ down=$(parameter down)
 dd if=/dev/zero of=/tmp/fill bs=64k count=$((down / 64)) 2>/dev/null
 rm /tmp/fill
 
-# The driver itself keeps the part of its target below which it would not go: aim from what it has.
 aim $((full - down))
 reach $((full - down))
 echo "small: $(current)"

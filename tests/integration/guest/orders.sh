@@ -10,6 +10,7 @@ while read -r order argument </dev/console; do
     exit-code) xs write data/exit-code "$argument" || fail "data/exit-code cannot be written" ;;
     panic) echo c >/proc/sysrq-trigger ;;
     read) echo "value: $(xs read "$argument")" ;;
+    forbidden) xs write "$argument" 1 || echo "refused: $argument" ;;
     sleep) sleep "$argument" ;;
     pass) break ;;
     *) fail "what is '$order'?" ;;
