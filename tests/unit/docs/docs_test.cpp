@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// README.md and docs/: links that lead somewhere, and the address map as the code has it.
+#include <gtest/gtest.h>
+#include <map>
+#include <regex>
+
+#include "pv-abi/doorbell.hpp"
+#include "pv-abi/nucleus_image.hpp"
+#include "tests/unit/docs/markdown.hpp"
+
+namespace parapet::docs_test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> pages() {
+    std::vector<fs::path> found{source_dir() / "README.md"};
+    for (const auto& entry : fs::directory_iterator{source_dir() / "docs"}) {
+        if (entry.path().extension() == ".md") {
+            found.push_back(entry.path());
+        }
+    }
+    return found;
+}
+
+TEST(Docs, LinksLeadSomewhere) {
+    static const std::regex link{R"(\]\(([^)#]+)(#[^)]*)?\))"};
+    for (const fs::path& page : pages()) {
+        const std::string text = read_file(page);
+        for (std::sregex_iterator it{text.begin(), text.end(), link}, end; it != end; ++it) {
+            const std::string target = (*it)[1];
+            if (target.find("://") == std::string::npos) {
+                EXPECT_TRUE(fs::exists(page.parent_path() / target)) << page << " links to " << target;
+            }
+        }
+    }
+}
+
+TEST(Docs, AnchorsExist) {
+    static const std::regex link{R"(\]\(#([^)]+)\))"};
+    for (const fs::path& page : pages()) {
+        const std::string text = read_file(page);
+        for (std::sregex_iterator it{text.begin(), text.end(), link}, end; it != end; ++it) {
+            EXPECT_NE(text.find("# " + (*it)[1].str() + "\n"), std::string::npos) << page << ": #" << (*it)[1];
+        }
+    }
+}
+
+/// Rows `| `0x…` | `NAME` | … |` of docs/architecture.md.
+TEST(Docs, AddressesAreThoseOfTheCode) {
+    using namespace doorbell;
+    const std::map<std::string, std::uint64_t> code{
+        {"M2P_SLOT_ABI", slot_va(M2P_SLOT_ABI)},
+        {"M2P_SLOT_OTHER", slot_va(M2P_SLOT_OTHER)},
+        {"NUCLEUS_VA", NUCLEUS_VA},
+        {"BOOT_INFO_VA", BOOT_INFO_VA},
+        {"IDT_VA", IDT_VA},
+        {"MAILBOX_VA", MAILBOX_VA},
+        {"VCPU_AREA_VA", VCPU_AREA_VA},
+        {"FRAME_TABLE_VA", FRAME_TABLE_VA},
+        {"M2P_WRITABLE_VA", M2P_WRITABLE_VA},
+        {"DIRECTMAP_VA", DIRECTMAP_VA},
+        {"DESCRIPTOR_VA", DESCRIPTOR_VA},
+        {"AREA_VCPU", AREA_VCPU},
+        {"AREA_CORE_STACK", AREA_CORE_STACK},
+        {"AREA_GDT", AREA_GDT},
+        {"AREA_TSS", AREA_TSS},
+        {"AREA_IST_END", AREA_IST_END},
+        {"AREA_CONTROL", AREA_CONTROL},
+        {"AREA_REGS", AREA_REGS},
+        {"AREA_ENTRY_END", AREA_ENTRY_END},
+        {"AREA_SYSCALL_STUB", AREA_SYSCALL_STUB},
+        {"AREA_SYSCALL32_STUB", AREA_SYSCALL32_STUB},
+    };
+    std::map<std::string, std::uint64_t> page;
+    for (const std::string& line : lines_of(read_file(source_dir() / "docs/architecture.md"))) {
+        const auto cells = cells_of(line);
+        if (cells.size() >= 2 && code_of(cells[0]).starts_with("0x") && !code_of(cells[1]).empty()) {
+            page[code_of(cells[1])] = std::stoull(code_of(cells[0]), nullptr, 16);
+        }
+    }
+    EXPECT_EQ(page, code);
+}
+
+} // namespace
+} // namespace parapet::docs_test
