@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <pthread.h>
 #include <sys/ioctl.h>
 #include <utility>
@@ -65,8 +66,9 @@ void VcpuThread::start() {
 }
 
 void VcpuThread::stop() {
+    // A kick that comes before KVM_RUN is not lost: KVM looks at immediate_exit when it starts.
     stop_ = true;
-    vcpu_.state().immediate_exit = 1;
+    std::atomic_ref{vcpu_.state().immediate_exit}.store(1);
     if (thread_.joinable()) {
         ::pthread_kill(thread_.native_handle(), kick_signal());
     }
@@ -90,7 +92,13 @@ std::map<std::string, std::uint64_t> VcpuThread::exits() const {
 
 void VcpuThread::run() {
     (void)::pthread_setname_np(::pthread_self(), "vcpu0");
-    ended_(run_until_stop());
+    DomainStop stop{DomainStop::Kind::host_failure, {}, {}};
+    try {
+        stop = run_until_stop();
+    } catch (const std::exception& error) {
+        stop.message = std::string{"the host failed while it ran the domain ("} + error.what() + "); free some memory";
+    }
+    ended_(std::move(stop));
 }
 
 DomainStop VcpuThread::run_until_stop() {
@@ -103,6 +111,11 @@ DomainStop VcpuThread::run_until_stop() {
             if (errno == EINTR || errno == EAGAIN) {
                 exits_[KVM_EXIT_INTR]++;
                 continue;
+            }
+            if (errno == EFAULT || errno == ENOMEM) {
+                return {DomainStop::Kind::host_failure,
+                        "the host has no memory left for the domain; free some, or lower --memory",
+                        {}};
             }
             return {DomainStop::Kind::host_failure, kvm_error("run the guest").message, {}};
         }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/domain_sources.hpp"
+
+#include "vmm/image/kernel_cache.hpp"
+#include "vmm/process_memory.hpp"
+
+#include <optional>
+#include <utility>
+
+namespace parapet::vmm {
+
+namespace {
+
+Result<image::KernelImage> load(const std::string& path, const std::shared_ptr<const image::ByteSource>& file) {
+    const auto cache = image::KernelCache::from_environment();
+    image::LoadOptions options;
+    options.cache = cache ? &*cache : nullptr;
+    return image::load_image(path, file, options);
+}
+
+} // namespace
+
+Result<DomainSources> DomainSources::open(const DomainConfig& config) {
+    auto file = image::load_file(config.kernel, "kernel");
+    if (!file) {
+        return file.error();
+    }
+    auto kernel = load(config.kernel, *file);
+    if (!kernel) {
+        return kernel.error();
+    }
+    auto initrd = image::Initrd::open(config.initrds);
+    if (!initrd) {
+        return initrd.error();
+    }
+    auto system = KvmSystem::open();
+    if (!system) {
+        return system.error();
+    }
+    DomainSources sources{config.kernel, *std::move(file), *std::move(kernel), *std::move(initrd), *std::move(system)};
+    auto substrate = probe_substrate(sources.system_);
+    if (!substrate) {
+        return substrate.error();
+    }
+    sources.substrate_ = *std::move(substrate);
+    auto supported = sources.system_.supported_cpuid();
+    if (!supported) {
+        return supported.error();
+    }
+    sources.cpuid_ = make_cpuid_policy(sources.substrate_, *supported);
+    auto streams = console::open_console(config.console);
+    if (!streams) {
+        return streams.error();
+    }
+    sources.console_ = std::make_shared<console::ConsoleStreams>(*std::move(streams));
+    (void)own_memory_bytes(); // opens what it reads from
+    return sources;
+}
+
+Result<image::KernelImage> DomainSources::load_kernel() {
+    if (kernel_) {
+        return *std::exchange(kernel_, std::nullopt);
+    }
+    return load(path_, file_);
+}
+
+} // namespace parapet::vmm

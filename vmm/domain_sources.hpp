@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a domain needs from the host, opened once: a guest's reboot finds it here, because the sandbox (sandbox.hpp)
+// lets this process open no file after the domain's first start.
+#pragma once
+
+#include "backends/console/console_streams.hpp"
+#include "support/result.hpp"
+#include "vmm/cpuid_policy.hpp"
+#include "vmm/domain.hpp"
+#include "vmm/image/byte_source.hpp"
+#include "vmm/image/initrd.hpp"
+#include "vmm/image/kernel_image.hpp"
+#include "vmm/kvm.hpp"
+#include "vmm/substrate.hpp"
+
+#include <memory>
+
+namespace parapet::vmm {
+
+class DomainSources {
+public:
+    /// Errors in the order in which a user wants to hear them: kernel, initrd, host.
+    static Result<DomainSources> open(const DomainConfig& config);
+
+    /// The kernel, decompressed and checked: for one building of a domain.
+    [[nodiscard]] Result<image::KernelImage> load_kernel();
+
+    [[nodiscard]] const image::Initrd& initrd() const { return initrd_; }
+    [[nodiscard]] const KvmSystem& system() const { return system_; }
+    [[nodiscard]] const Substrate& substrate() const { return substrate_; }
+    [[nodiscard]] const CpuidPolicy& cpuid() const { return cpuid_; }
+    [[nodiscard]] const std::shared_ptr<console::ConsoleStreams>& console() const { return console_; }
+
+private:
+    DomainSources(std::string path, std::shared_ptr<const image::ByteSource> file, image::KernelImage kernel,
+                  image::Initrd initrd, KvmSystem system)
+        : path_{std::move(path)}, file_{std::move(file)}, kernel_{std::move(kernel)}, initrd_{std::move(initrd)},
+          system_{std::move(system)} {}
+
+    std::string path_;
+    std::shared_ptr<const image::ByteSource> file_;
+    std::optional<image::KernelImage> kernel_; ///< loaded to be checked, until it is first asked for
+    image::Initrd initrd_;
+    KvmSystem system_;
+    Substrate substrate_;
+    CpuidPolicy cpuid_;
+    std::shared_ptr<console::ConsoleStreams> console_;
+};
+
+} // namespace parapet::vmm

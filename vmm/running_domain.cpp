@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/running_domain.hpp"
+
+#include "iorings/xenstore/domain_tree.hpp"
+#include "vmm/process_memory.hpp"
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+namespace parapet::vmm {
+
+namespace {
+
+namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
+using End = DomainResult::End;
+
+double seconds(Clock::duration duration) {
+    return std::chrono::duration<double>(duration).count();
+}
+
+void to_stderr(std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+} // namespace
+
+Result<void> RunningDomain::connect(const Uuid& uuid, std::shared_ptr<console::ConsoleStreams> streams) {
+    doorbell_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    interrupt_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    if (doorbell_fd_.get() < 0 || interrupt_fd_.get() < 0) {
+        return Error{std::string{"cannot make an eventfd ("} + std::strerror(errno) +
+                     "); raise the limit of open files (ulimit -n)"};
+    }
+    if (auto bound = vm_.bind_doorbell(doorbell::DOORBELL_PORT, doorbell_fd_.get()); !bound) {
+        return bound;
+    }
+    if (auto bound = vm_.bind_interrupt(interrupt_fd_.get(), doorbell::MAILBOX_VECTOR, 0); !bound) {
+        return bound;
+    }
+    ports_.emplace(*place_.mailbox, interrupt_fd_.get());
+
+    xenstore::DomainTreeConfig tree;
+    tree.domid = xenstore::DomId{guest_domid};
+    tree.name = config_.name;
+    tree.uuid = uuid_text(uuid);
+    tree.memory_target_kib = tree.memory_max_kib = config_.memory_bytes >> 10;
+    tree.console_ring_ref = built_.console_mfn;
+    tree.console_port = console_port;
+    tree.store_ring_ref = built_.store_mfn;
+    tree.store_port = store_port;
+    tree.kernel = config_.kernel;
+    tree.cmdline = config_.cmdline;
+    if (auto made = xenstore::build_domain_tree(store_, tree); !made) {
+        return made;
+    }
+    connection_.emplace(store_, tree.domid);
+    store_ring_.emplace(*connection_, ram_.frame(built_.store_mfn),
+                        [](std::string_view text) { to_stderr("parapet: xenstore: " + std::string{text} + "\n"); });
+    connection_->set_output_listener([this] { pump_store(); });
+
+    streams_ = std::move(streams);
+    if (streams_->in_is_tty) {
+        terminal_.emplace(config_.console.input_fd);
+    }
+    console::ConsoleHooks hooks;
+    hooks.notify_guest = [this] { ports_->notify(console_port); };
+    hooks.on_output = [this](std::string_view text) { marker_.feed(text); };
+    hooks.on_closed = [this](std::string_view reason) {
+        end(End::left, 0, "the console closed (" + std::string{reason} + "), which ended the domain");
+    };
+    hooks.on_escape = [this] { end(End::left, 0, {}); };
+    hooks.log = [](std::string_view text) { to_stderr("parapet: " + std::string{text} + "\n"); };
+    console_.emplace(io_, console::ConsoleRing{*ram_.frame_as<abi::xencons_interface>(built_.console_mfn)}, streams_,
+                     std::move(hooks));
+    return {};
+}
+
+void RunningDomain::pump_store() {
+    const auto moved = store_ring_->pump();
+    if (moved.notify) {
+        ports_->notify(store_port);
+    }
+    if (moved.again) {
+        asio::post(io_, [this] { pump_store(); });
+    }
+}
+
+void RunningDomain::on_port(std::uint32_t port) {
+    if (port == store_port) {
+        pump_store();
+    } else if (port == console_port) {
+        console_->on_guest_kick();
+    }
+}
+
+void RunningDomain::wait_for_doorbell() {
+    doorbell_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+        if (error) {
+            return;
+        }
+        std::uint64_t count = 0;
+        (void)!::read(doorbell_fd_.get(), &count, sizeof(count));
+        ports_->take([this](std::uint32_t port) { on_port(port); });
+        wait_for_doorbell();
+    });
+}
+
+void RunningDomain::wait_for_signals() {
+    signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
+    signals_->async_wait([this](const boost::system::error_code& error, int signal) {
+        if (!error) {
+            end(End::left, 128 + signal, "ended by signal " + std::to_string(signal));
+        }
+    });
+}
+
+/// The first end counts; what follows is its consequence.
+void RunningDomain::end(End how, int exit_code, std::string message, std::string report) {
+    if (ended_) {
+        return;
+    }
+    ended_ = true;
+    result_.end = how;
+    result_.exit_code = exit_code;
+    result_.message = std::move(message);
+    result_.report = std::move(report);
+    if (thread_) {
+        thread_->stop();
+    }
+    io_.stop();
+}
+
+void RunningDomain::on_stop(DomainStop stop) {
+    switch (stop.kind) {
+    case DomainStop::Kind::poweroff:
+        ports_->take([this](std::uint32_t port) { on_port(port); }); // what the guest said last
+        end(End::powered_off, xenstore::exit_code(store_, xenstore::DomId{guest_domid}).value_or(0), stop.message);
+        return;
+    case DomainStop::Kind::reboot:
+        end(End::rebooted, 0, stop.message);
+        return;
+    case DomainStop::Kind::crash:
+        end(End::crashed, 0, stop.message, stop.report);
+        return;
+    case DomainStop::Kind::host_failure:
+        end(End::failed, 0, stop.message, stop.report);
+        return;
+    case DomainStop::Kind::asked:
+        return;
+    }
+}
+
+DomainResult RunningDomain::run() {
+    requests_.emplace(ram_, *place_.mailbox, place_.domain_first, to_stderr);
+    thread_.emplace(vcpu_, *requests_,
+                    [this](DomainStop stop) { asio::post(io_, [this, stop = std::move(stop)] { on_stop(stop); }); });
+    thread_->count_steps(StepCounter::from_environment(vcpu_, ram_, place_));
+    doorbell_.emplace(io_, ::dup(doorbell_fd_.get()));
+    wait_for_doorbell();
+    wait_for_signals();
+    if (config_.deadline) {
+        deadline_.emplace(io_, *config_.deadline);
+        deadline_->async_wait([this](const boost::system::error_code& error) {
+            if (!error) {
+                end(End::timed_out, 0, {});
+            }
+        });
+    }
+    const auto keep_running = asio::make_work_guard(io_);
+    console_->start();
+    started_ = Clock::now();
+    marker_.start(started_);
+    thread_->start();
+    io_.run();
+    thread_->join();
+    result_.statistics.run_s = seconds(Clock::now() - started_);
+    constexpr std::chrono::milliseconds last_words{2000};
+    (void)console_->finish(last_words);
+    fill_statistics();
+    terminal_.reset();
+    return std::move(result_);
+}
+
+void RunningDomain::fill_statistics() {
+    DomainStatistics& statistics = result_.statistics;
+    statistics.time_to_init_s = marker_.host_seconds();
+    statistics.guest_uptime_at_init_s = marker_.guest_uptime();
+    statistics.user_exits = thread_->exits();
+    statistics.kvm = vcpu_.statistics();
+    std::memcpy(&statistics.counters, &place_.mailbox->counters, sizeof(statistics.counters));
+    statistics.frames_released = requests_->frames_released();
+    const std::uint64_t total = ram_.layout().frames;
+    statistics.guest_touched_bytes = ram_.resident(place_.domain_first, total - place_.domain_first);
+    statistics.memory_overhead_bytes = own_memory_bytes() + ram_.resident(0, place_.domain_first);
+}
+
+} // namespace parapet::vmm

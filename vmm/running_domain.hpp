@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// A domain while it runs: its VM, its connections to the host, and the loop that serves them.
+#pragma once
+
+#include "backends/console/console_backend.hpp"
+#include "backends/console/terminal.hpp"
+#include "iorings/xenstore/connection.hpp"
+#include "iorings/xenstore/ring_transport.hpp"
+#include "vmm/domain.hpp"
+#include "vmm/domain_builder.hpp"
+#include "vmm/init_marker.hpp"
+#include "vmm/port_mailbox.hpp"
+#include "vmm/requests.hpp"
+#include "vmm/uuid.hpp"
+#include "vmm/vcpu_thread.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace parapet::vmm {
+
+inline constexpr std::uint32_t guest_domid = 1;
+inline constexpr std::uint32_t store_port = 1;
+inline constexpr std::uint32_t console_port = 2;
+
+/// Everything that lives as long as one domain runs. Members are destroyed in reverse order: threads and backends
+/// first.
+class RunningDomain {
+public:
+    RunningDomain(const DomainConfig& config, GuestRam ram, NucleusPlace place, BuiltDomain built, KvmVm vm,
+                  KvmVcpu vcpu)
+        : config_{config}, ram_{std::move(ram)}, place_{place}, built_{built}, vm_{std::move(vm)}, vcpu_{std::move(
+                                                                                                       vcpu)} {}
+
+    /// Connect store, console and doorbell.
+    Result<void> connect(const Uuid& uuid, std::shared_ptr<console::ConsoleStreams> streams);
+    /// Run to the end.
+    DomainResult run();
+
+private:
+    void wait_for_doorbell();
+    void wait_for_signals();
+    void on_port(std::uint32_t port);
+    void pump_store();
+    void end(DomainResult::End how, int exit_code, std::string message, std::string report = {});
+    void on_stop(DomainStop stop);
+    void fill_statistics();
+
+    const DomainConfig& config_;
+    GuestRam ram_;
+    NucleusPlace place_;
+    BuiltDomain built_;
+    KvmVm vm_;
+    KvmVcpu vcpu_;
+    UniqueFd doorbell_fd_, interrupt_fd_;
+
+    boost::asio::io_context io_{1};
+    std::optional<boost::asio::posix::stream_descriptor> doorbell_;
+    std::optional<boost::asio::signal_set> signals_;
+    std::optional<boost::asio::steady_timer> deadline_;
+    std::optional<PortMailbox> ports_;
+    xenstore::Store store_;
+    std::optional<xenstore::Connection> connection_;
+    std::optional<xenstore::RingTransport> store_ring_;
+    std::shared_ptr<console::ConsoleStreams> streams_;
+    std::optional<console::Terminal> terminal_;
+    std::optional<console::ConsoleBackend> console_;
+    InitMarker marker_;
+    std::optional<RequestServer> requests_;
+    std::optional<VcpuThread> thread_;
+    DomainResult result_;
+    bool ended_ = false;
+    std::chrono::steady_clock::time_point started_;
+};
+
+} // namespace parapet::vmm
