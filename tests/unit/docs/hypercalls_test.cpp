@@ -86,8 +86,7 @@ const std::vector<Family>& families() {
         {"GNTTABOP_", plain(do_grant_table_op)},
         {"VMASST_CMD_", plain(do_vm_assist)},
         {"VMASST_TYPE_", nullptr},
-        {"VCPUOP_",
-         [](FakeVm& vm, unsigned long number) { return vm.call(do_vcpu_op, number, 0, vm.va(1).address); }},
+        {"VCPUOP_", [](FakeVm& vm, unsigned long number) { return vm.call(do_vcpu_op, number, 0, vm.va(1).address); }},
         {"SEGBASE_", plain(do_set_segment_base)},
         {"XENNMI_", plain(do_nmi_op)},
         {"SCHEDOP_", plain(do_sched_op)},
@@ -115,9 +114,9 @@ std::map<std::string, unsigned long> operations() {
                 continue;
             }
             const std::string name = match[1];
-            const bool operation =
-                std::any_of(families().begin(), families().end(),
-                            [&name](const Family& family) { return name.starts_with(family.prefix); });
+            const bool operation = std::any_of(families().begin(), families().end(), [&name](const Family& family) {
+                return name.starts_with(family.prefix);
+            });
             if (operation && !std::regex_match(name, other)) {
                 found[name] = std::stoul(match[2]);
             }
@@ -148,8 +147,6 @@ TEST(HypercallsDoc, ListsTheTable) {
 }
 
 TEST(HypercallsDoc, RefusesWhatItSays) {
-    unsigned count = 0;
-    const HypercallEntry* table = hypercall_table(count);
     for (const Row& row : rows()) {
         const auto wanted = refusal(row.answer);
         const HypercallEntry* entry = is_operation(row) ? nullptr : find_hypercall(row.number);
