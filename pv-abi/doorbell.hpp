@@ -28,6 +28,7 @@ inline constexpr uint64_t NUCLEUS_SLOT = 260;    ///< image, boot info, mailbox,
 inline constexpr uint64_t DIRECTMAP_SLOT = 261;  ///< all VM memory (512 GiB at most)
 inline constexpr uint64_t DESCRIPTOR_SLOT = 262; ///< GDT and LDT windows, one pair per vCPU
 
+inline constexpr uint64_t GATE_SLOT = 263; ///< system-call gate for ring 3, two pages per vCPU (home ring3)
 inline constexpr uint64_t NUCLEUS_VA = slot_va(NUCLEUS_SLOT);
 inline constexpr uint64_t NUCLEUS_IMAGE_MAX = 2ULL << 20;
 inline constexpr uint64_t BOOT_INFO_VA = NUCLEUS_VA + 0x40000000; ///< one or more pages, read-only after boot
@@ -39,6 +40,8 @@ inline constexpr uint64_t M2P_WRITABLE_VA =
     NUCLEUS_VA + 0x2000000000; ///< the m2p as the nucleus writes it (supervisor)
 inline constexpr uint64_t DIRECTMAP_VA = slot_va(DIRECTMAP_SLOT);
 inline constexpr uint64_t DESCRIPTOR_VA = slot_va(DESCRIPTOR_SLOT);
+inline constexpr uint64_t GATE_VA = slot_va(GATE_SLOT);
+inline constexpr uint64_t GATE_SIZE = 2 * 4096; ///< code, then the vCPU's data (read-only for ring 3)
 
 inline constexpr uint64_t VCPU_AREA_SIZE = 64 * 1024; ///< see hypercall-emu/core/vcpu_area.hpp
 inline constexpr unsigned MAX_VCPUS = 32;

@@ -19,6 +19,7 @@ struct ImageHeader {
     uint64_t boot_entry;      ///< first instruction of vCPU 0; rdi: its area
     uint64_t syscall_entry;   ///< rsp: &Regs::rsp, which holds the caller's; rcx, r11 as SYSCALL leaves them
     uint64_t syscall32_entry; ///< the same for compatibility code
+    uint64_t gate_text;       ///< page of the system-call gate (home ring3), 0: none
 };
 
 inline constexpr uint64_t STUB_SIZE = 16;
@@ -38,7 +39,8 @@ inline constexpr uint64_t AREA_CONTROL = 0xb000;
 inline constexpr uint64_t AREA_REGS = 0xb100;
 inline constexpr uint64_t AREA_SYSCALL_STUB = 0xc000;   ///< LSTAR: a few instructions that find this area (executable)
 inline constexpr uint64_t AREA_SYSCALL32_STUB = 0xc020; ///< CSTAR
-inline constexpr uint64_t AREA_END = 0xd000;
+inline constexpr uint64_t AREA_GATE = 0xd000;           ///< data of the vCPU's system-call gate
+inline constexpr uint64_t AREA_END = 0xe000;
 
 // Selectors of the nucleus, in the GDT page above.
 inline constexpr uint16_t NUCLEUS_CS = 0xe008;

@@ -18,14 +18,16 @@ std::uint64_t pages_for(std::uint64_t bytes) {
     return (bytes + page_size - 1) / page_size;
 }
 
-void load_image(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, std::span<const std::byte> image,
-                const ImageHeader& header) {
+/// Returns the image's first frame.
+std::uint64_t load_image(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables,
+                         std::span<const std::byte> image, const ImageHeader& header) {
     const std::uint64_t pages = pages_for(header.image_end - NUCLEUS_VA);
     const std::uint64_t text_pages = pages_for(header.text_end - NUCLEUS_VA);
     const std::uint64_t mfn = frames.take(pages);
     std::memcpy(ram.frame(mfn), image.data(), image.size());
     tables.map(NUCLEUS_VA, mfn, text_pages, pte::text);
     tables.map(NUCLEUS_VA + text_pages * page_size, mfn + text_pages, pages - text_pages, pte::data);
+    return mfn;
 }
 
 std::uint64_t flat_descriptor(std::uint64_t access, std::uint64_t flags) {
@@ -70,8 +72,9 @@ void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t ar
     std::memcpy(stub + 15, &to_entry, 4);
 }
 
+/// `gate_mfn`: frame of the image's gate page, 0 where the home has none.
 void build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, unsigned vcpu,
-                const ImageHeader& header) {
+                const ImageHeader& header, std::uint64_t gate_mfn) {
     const std::uint64_t va = area_va(vcpu);
     const std::uint64_t mfn = frames.take(area_frames);
     tables.map(va, mfn, area_frames, pte::data);
@@ -83,6 +86,10 @@ void build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& table
     write_syscall_stub(stubs, va + AREA_SYSCALL_STUB, va, header.syscall_entry);
     write_syscall_stub(stubs + (AREA_SYSCALL32_STUB - AREA_SYSCALL_STUB), va + AREA_SYSCALL32_STUB, va,
                        header.syscall32_entry);
+    if (gate_mfn != 0) {
+        tables.map(gate_va(vcpu), gate_mfn, 1, pte::text);
+        tables.map(gate_va(vcpu) + page_size, mfn + AREA_GATE / page_size, 1, pte::rodata);
+    }
     tables.map(DESCRIPTOR_VA + vcpu * DESCRIPTOR_WINDOW_SIZE + 14 * page_size, mfn + AREA_GDT / page_size, 1,
                pte::data);
 }
@@ -117,7 +124,9 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     FrameAllocator frames{first_frame};
     TableBuilder tables{ram, frames};
     place.stub_root_mfn = tables.root();
-    load_image(ram, frames, tables, image, place.header);
+    const std::uint64_t image_mfn = load_image(ram, frames, tables, image, place.header);
+    const std::uint64_t gate_mfn =
+        place.header.gate_text == 0 ? 0 : image_mfn + (place.header.gate_text - NUCLEUS_VA) / page_size;
 
     const std::uint64_t boot_mfn = frames.take(pages_for(sizeof(BootInfo)));
     tables.map(BOOT_INFO_VA, boot_mfn, pages_for(sizeof(BootInfo)), pte::rodata);
@@ -137,7 +146,7 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
         tables.map(DESCRIPTOR_VA + page * page_size, zero_mfn, 1, pte::rodata);
     }
     for (unsigned vcpu = 0; vcpu < request.nr_vcpus; vcpu++) {
-        build_area(ram, frames, tables, vcpu, place.header);
+        build_area(ram, frames, tables, vcpu, place.header, gate_mfn);
     }
 
     const std::uint64_t word_pages = pages_for(layout.end() * sizeof(std::uint64_t));

@@ -42,4 +42,9 @@ struct NucleusRequest {
     return doorbell::VCPU_AREA_VA + vcpu * doorbell::VCPU_AREA_SIZE;
 }
 
+/// The vCPU's system-call gate (home ring3).
+[[nodiscard]] constexpr std::uint64_t gate_va(unsigned vcpu) {
+    return doorbell::GATE_VA + vcpu * doorbell::GATE_SIZE;
+}
+
 } // namespace parapet::vmm

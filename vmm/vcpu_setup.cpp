@@ -31,62 +31,52 @@ kvm_segment segment(std::uint16_t selector, std::uint8_t type, std::uint8_t dpl,
 
 } // namespace
 
-Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
-                         const CpuidPolicy& policy) {
-    if (auto set = vcpu.set_cpuid(policy.machine); !set) {
-        return set.error();
-    }
-    const std::uint64_t area = area_va(id);
+Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start) {
     kvm_sregs sregs{};
     if (::ioctl(vcpu.fd(), KVM_GET_SREGS, &sregs) != 0) {
         return kvm_error("show a virtual CPU's registers");
     }
-    sregs.cs = segment(NUCLEUS_CS, 0xb, 0, true);
-    sregs.ss = segment(NUCLEUS_DS, 0x3, 0, false);
-    sregs.ds = sregs.es = sregs.fs = sregs.gs = segment(0xe02b, 0x3, 3, false);
+    sregs.cs = segment(start.cs, 0xb, 0, true);
+    sregs.ss = segment(start.ss, 0x3, 0, false);
+    sregs.ds = sregs.es = sregs.fs = sregs.gs = segment(start.data, 0x3, 3, false);
     sregs.tr = {};
-    sregs.tr.selector = NUCLEUS_TSS;
-    sregs.tr.base = area + AREA_TSS;
+    sregs.tr.selector = start.tss;
+    sregs.tr.base = start.tss_base;
     sregs.tr.limit = 0x67;
     sregs.tr.type = 0xb;
     sregs.tr.present = 1;
     sregs.ldt = {};
     sregs.ldt.unusable = 1;
-    sregs.gdt.base = DESCRIPTOR_VA + id * DESCRIPTOR_WINDOW_SIZE;
-    sregs.gdt.limit = 0xffff;
-    sregs.idt.base = IDT_VA;
-    sregs.idt.limit = 0xfff;
+    sregs.gdt.base = start.gdt.base;
+    sregs.gdt.limit = start.gdt.limit;
+    sregs.idt.base = start.idt.base;
+    sregs.idt.limit = start.idt.limit;
     sregs.cr0 = cr0_value;
-    sregs.cr3 = place.stub_root_mfn * page_size;
-    // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
-    const bool xsave = substrate.xcr0 != 0 && !substrate.ring3_native;
-    sregs.cr4 = cr4_pae | cr4_osfxsr | cr4_osxmmexcpt | (xsave ? cr4_osxsave : 0);
+    sregs.cr3 = start.root;
+    sregs.cr4 = cr4_pae | cr4_osfxsr | cr4_osxmmexcpt | (start.xcr0 != 0 ? cr4_osxsave : 0);
     sregs.efer = efer_value;
     sregs.apic_base |= 0xc00; // enabled, x2APIC
     if (::ioctl(vcpu.fd(), KVM_SET_SREGS, &sregs) != 0) {
         return kvm_error("start in long mode");
     }
-    if (xsave) {
+    if (start.xcr0 != 0) {
         kvm_xcrs xcrs{};
         xcrs.nr_xcrs = 1;
         xcrs.xcrs[0].xcr = 0;
-        xcrs.xcrs[0].value = substrate.xcr0;
+        xcrs.xcrs[0].value = start.xcr0;
         if (::ioctl(vcpu.fd(), KVM_SET_XCRS, &xcrs) != 0) {
             return kvm_error("enable vector state");
         }
     }
-    const std::uint64_t star = static_cast<std::uint64_t>(0xe023) << 48 | static_cast<std::uint64_t>(NUCLEUS_CS) << 32;
-    if (auto set = vcpu.set_msrs({{msr_star, star},
-                                  {msr_lstar, area + AREA_SYSCALL_STUB},
-                                  {msr_cstar, area + AREA_SYSCALL32_STUB},
-                                  {msr_sfmask, sfmask_value}});
+    if (auto set = vcpu.set_msrs(
+            {{msr_star, start.star}, {msr_lstar, start.lstar}, {msr_cstar, start.cstar}, {msr_sfmask, sfmask_value}});
         !set) {
         return set.error();
     }
     kvm_regs regs{};
-    regs.rip = place.header.boot_entry;
-    regs.rsp = area + AREA_CORE_STACK_END;
-    regs.rdi = area;
+    regs.rip = start.rip;
+    regs.rsp = start.rsp;
+    regs.rdi = start.rdi;
     regs.rflags = 2;
     if (::ioctl(vcpu.fd(), KVM_SET_REGS, &regs) != 0) {
         return kvm_error("take a virtual CPU's registers");
@@ -94,6 +84,32 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     kvm_mp_state runnable{KVM_MP_STATE_RUNNABLE};
     (void)::ioctl(vcpu.fd(), KVM_SET_MP_STATE, &runnable);
     return {};
+}
+
+Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
+                         const CpuidPolicy& policy) {
+    if (auto set = vcpu.set_cpuid(policy.machine); !set) {
+        return set.error();
+    }
+    const std::uint64_t area = area_va(id);
+    LongModeStart start;
+    start.cs = NUCLEUS_CS;
+    start.ss = NUCLEUS_DS;
+    start.data = 0xe02b;
+    start.tss = NUCLEUS_TSS;
+    start.tss_base = area + AREA_TSS;
+    start.gdt = {DESCRIPTOR_VA + id * DESCRIPTOR_WINDOW_SIZE, 0xffff};
+    start.idt = {IDT_VA, 0xfff};
+    start.root = place.stub_root_mfn * page_size;
+    start.rip = place.header.boot_entry;
+    start.rsp = area + AREA_CORE_STACK_END;
+    start.rdi = area;
+    start.star = std::uint64_t{0xe023} << 48 | std::uint64_t{NUCLEUS_CS} << 32;
+    start.lstar = area + AREA_SYSCALL_STUB;
+    start.cstar = area + AREA_SYSCALL32_STUB;
+    // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
+    start.xcr0 = substrate.ring3_native ? 0 : substrate.xcr0;
+    return set_long_mode(vcpu, start);
 }
 
 } // namespace parapet::vmm

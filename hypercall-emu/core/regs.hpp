@@ -22,6 +22,7 @@ inline constexpr u64 WAKE = 0x101;      ///< the vCPU blocked and an interrupt c
 inline constexpr u64 FAILSAFE = 0x102;  ///< the processor refused the frame that was to be returned to the guest
 inline constexpr u64 START = 0x103;     ///< first entry of this vCPU
 inline constexpr u64 SYSCALL32 = 0x104; ///< SYSCALL of 32-bit code in user mode
+inline constexpr u64 RETURNED = 0x105;  ///< nothing but to return to the guest, events first
 } // namespace vector
 
 namespace rflags {

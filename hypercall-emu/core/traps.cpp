@@ -272,7 +272,7 @@ void handle_entry(Vcpu& vcpu) {
     } else if (why == vector::FAILSAFE) {
         bounce(vcpu, {vcpu.failsafe_callback.address, vcpu.failsafe_callback.mask_events, false, true, 0});
     }
-    if (!domain.dead && (vcpu.work.flags & ExitWork::BLOCK) == 0) {
+    if (!domain.dead && (vcpu.work.flags & ExitWork::BLOCK) == 0 && !vcpu.hold_events) {
         deliver_pending_events(vcpu);
     }
 }

@@ -111,6 +111,7 @@ struct Vcpu {
     bool switched_context; ///< iret replaced the registers: there is no result to store
     bool poll_wait;        ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;
+    bool hold_events; ///< the guest is in the middle of a step of ours: deliver events at its end
     Callback event_callback, failsafe_callback, syscall32_callback, sysenter_callback, nmi_callback;
     u64 kernel_ss;
     u64 info_mfn; ///< frame of a registered vcpu_info, ~0: in shared_info

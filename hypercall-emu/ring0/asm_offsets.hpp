@@ -72,6 +72,17 @@
 #define LEAVING_TO_GUEST 1
 #define LEAVING_FOR_CALL 2
 
+/* Upper halves of addresses: of the core's code, and of the system-call gate. */
+#define NUCLEUS_HIGH 0xffff8200
+#define GATE_HIGH 0xffff8380
+#define AREA_GATE_OFFSET 0xd000
+#define GATE_MODE 0
+#define GATE_USER_RSP 8
+#define GATE_SYSCALL_ENTRY 16
+#define CONTROL_GATE_FRAME (AREA_CONTROL_OFFSET + 96)
+#define GATE_MODE_USER 1
+#define GATE_MODE_KERNEL 2
+
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_FAILSAFE 0x102
 #define VECTOR_SYSCALL32 0x104
@@ -132,6 +143,8 @@ static_assert(offsetof(Regs, rflags) == REG_RFLAGS);
 static_assert(offsetof(Regs, rsp) == REG_RSP);
 static_assert(offsetof(Regs, ss) == REG_SS);
 static_assert(sizeof(Regs) == REGS_SIZE);
+static_assert(doorbell::NUCLEUS_VA >> 32 == NUCLEUS_HIGH && doorbell::GATE_VA >> 32 == GATE_HIGH);
+static_assert(doorbell::AREA_GATE == AREA_GATE_OFFSET);
 static_assert(doorbell::VCPU_AREA_SIZE == static_cast<u64>(-(AREA_MASK)));
 static_assert(doorbell::AREA_CORE_STACK_END == AREA_CORE_STACK_TOP);
 static_assert(doorbell::AREA_ENTRY_END == AREA_ENTRY_TOP);

@@ -39,6 +39,7 @@ image_header:
     .quad boot_entry
     .quad syscall_entry
     .quad syscall32_entry
+    .quad 0
 
     .text
 

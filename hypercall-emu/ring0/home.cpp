@@ -94,7 +94,7 @@ extern "C" void ring0_enter(Vcpu& vcpu) {
             vcpu.cr2 == vcpu.syscall_stub) {
             // SYSCALL arrived at LSTAR still at ring 3: undo what it did to rip and rflags.
             vcpu.regs->rip = vcpu.regs->rcx;
-            vcpu.regs->rflags = vcpu.regs->r11;
+            vcpu.regs->rflags = (vcpu.regs->r11 & ~u64{RFLAGS_DENIED}) | RFLAGS_ALWAYS;
             vcpu.regs->vector = vector::SYSCALL;
         }
     } else if (why >= 32 && why < 256) {

@@ -19,6 +19,7 @@ struct Control {
     u64 core_cr3;
     ReturnFrame entry_frame; ///< to the core's entry
     ReturnFrame wake_frame;  ///< to the core after it blocked
+    ReturnFrame gate_frame;  ///< to the gate's second half, on the guest kernel's stack
     u64 call;                ///< LEAVING_FOR_CALL: CALL_*
     u64 call_argument;
     u64 call_result;
@@ -30,8 +31,23 @@ static_assert(AREA_CONTROL_OFFSET + offsetof(Control, busy) == CONTROL_BUSY);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, core_cr3) == CONTROL_CORE_CR3);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, entry_frame) == CONTROL_ENTRY_FRAME);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, wake_frame) == CONTROL_WAKE_FRAME);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, gate_frame) == CONTROL_GATE_FRAME);
 static_assert(sizeof(ReturnFrame) == 40);
 static_assert(AREA_CONTROL_OFFSET + sizeof(Control) <= AREA_REGS_OFFSET);
+
+/// Data of the vCPU's system-call gate. Ring 3 sees it read-only, one page behind the gate's code.
+struct Gate {
+    u8 mode; ///< GATE_MODE_*; 0: user mode, and a system call is for the core
+    u8 pad[7];
+    u64 user_rsp;      ///< of the system call that is on its way to the guest kernel
+    u64 syscall_entry; ///< where it goes
+};
+static_assert(offsetof(Gate, mode) == GATE_MODE && offsetof(Gate, user_rsp) == GATE_USER_RSP);
+static_assert(offsetof(Gate, syscall_entry) == GATE_SYSCALL_ENTRY);
+
+inline Gate& gate_of(Vcpu& vcpu) {
+    return *reinterpret_cast<Gate*>(reinterpret_cast<u8*>(&vcpu) + AREA_GATE_OFFSET);
+}
 
 inline Control& control_of(Vcpu& vcpu) {
     return *reinterpret_cast<Control*>(reinterpret_cast<u8*>(&vcpu) + AREA_CONTROL_OFFSET);

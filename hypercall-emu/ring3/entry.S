@@ -31,6 +31,7 @@ image_header:
     .quad boot_entry
     .quad syscall_entry
     .quad syscall32_entry
+    .quad gate_text
 
     .text
 
@@ -58,8 +59,11 @@ vector_stubs:
 
     .balign 16
 breakpoint:                                     /* depth 40 */
-    cmpb $0, at(CONTROL_LEAVING, 40)
-    jne from_core
+    cmpl $NUCLEUS_HIGH, 4(%rsp)                 /* rip: whose int3 is it? */
+    je from_core
+    cmpl $GATE_HIGH, 4(%rsp)
+    je from_gate
+breakpoint_to_core:
     pushq $0
     pushq $3
 vector_common:                                  /* depth 56 */
@@ -88,7 +92,6 @@ page_fault:
 from_core:                                      /* depth 40; rax: root to run on */
     cmpb $LEAVING_FOR_CALL, at(CONTROL_LEAVING, 40)
     je serve_call
-    movb $0, at(CONTROL_LEAVING, 40)            /* from here on an int3 is the guest's */
     movq %rax, %cr3
     cmpl $0, at(OFF_WORK_FLAGS, 40)
     jne exit_work
@@ -96,6 +99,50 @@ from_core:                                      /* depth 40; rax: root to run on
 leave_by_regs:
     leaq at(AREA_REGS_OFFSET + REG_RIP, 40), %rsp
 guest_iretq:
+    iretq
+
+/* int3 of the gate; the low byte of rip says which. Depth 40. */
+    .balign 16
+from_gate:
+    cmpb $gate_user_site_end - gate_text, (%rsp)
+    je gate_to_kernel
+    cmpb $gate_iret_site_end - gate_text, (%rsp)
+    jne breakpoint_to_core
+    /* The guest kernel returns to user mode: rsp and rflags are the user's already, rcx has the user's rip. */
+    cmpb $GATE_MODE_KERNEL, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    jne breakpoint_to_core
+    pushq %rax
+    movq at(OFF_INFO, 48), %rax
+    cmpb $0, INFO_PENDING(%rax)
+    jne gate_event_pending
+    movb $0, INFO_MASK(%rax)
+    movq at(OFF_USER_CR3, 48), %rax
+    movq %rax, %cr3
+    popq %rax
+    movq %rcx, (%rsp)
+    movb $GATE_MODE_USER, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    swapgs
+gate_iretq:
+    iretq
+
+gate_event_pending:
+    popq %rax
+    jmp breakpoint_to_core
+
+gate_to_kernel:                                 /* a system call of user mode: rcx, r11, rsp are the user's */
+    cmpb $GATE_MODE_USER, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    jne breakpoint_to_core
+    pushq %rax
+    movq at(OFF_INFO, 48), %rax
+    movb $1, INFO_MASK(%rax)                    /* the fast mode is only for callbacks that mask events */
+    movq at(OFF_KERNEL_CR3, 48), %rax
+    movq %rax, %cr3
+    popq %rax
+    pushq 24(%rsp)
+    popq at(AREA_GATE_OFFSET + GATE_USER_RSP, 40)
+    movb $GATE_MODE_KERNEL, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    swapgs
+    leaq at(CONTROL_GATE_FRAME, 40), %rsp
     iretq
 
 exit_work:
@@ -196,7 +243,18 @@ from_ring0:
     pushq %rax
     leaq guest_iretq(%rip), %rax
     cmpq %rax, 24(%rsp)
+    je refused_return
+    leaq gate_iretq(%rip), %rax
+    cmpq %rax, 24(%rsp)
     jne nested
+    /* The gate's frame was refused; it lies at the end of the entry stack. */
+    popq %rax
+    orq $0xfff, %rsp
+    leaq -39(%rsp), %rsp
+    pushq $0
+    pushq $VECTOR_FAILSAFE
+    jmp enter_core
+refused_return:
     /* The frame in Regs was refused, and all general registers are the guest's again: enter as if the guest had faulted.
        The fault's own frame lies right below that frame, in Regs; its five words are still whole. */
     popq %rax
@@ -344,5 +402,63 @@ core_call:                                      /* rdi: control; ring 0 keeps wh
     popq %rdi
     movb $0, (%rdi)
     ret
+
+/* ---- the gate: ring 3, in every root, mapped once per vCPU with that vCPU's struct Gate one page behind ---- */
+
+#define gate(x) gate_text + 4096 + (x)(%rip)
+
+    .section .gate, "ax", @progbits
+    .balign 4096
+    .globl gate_text
+gate_text:                                      /* LSTAR: rcx, r11: rip, rflags */
+    cmpb $GATE_MODE_USER, gate(GATE_MODE)
+    jb gate_core
+    ja gate_hypercall
+    int3
+gate_user_site_end:
+
+gate_hypercall:
+    cmpl $HYPERCALL_IRET, %eax
+    jne gate_core
+    /* iret to user mode of 64-bit code, where rcx is rip as after any system call, events unmasked, no single-step */
+    testb $2, IRET_RFLAGS + 1(%rsp)
+    jz gate_core
+    testb $1, IRET_RFLAGS + 1(%rsp)
+    jnz gate_core
+    movq IRET_RCX(%rsp), %r11
+    cmpq %r11, IRET_RIP(%rsp)
+    jne gate_core_iret
+    movzwl IRET_CS(%rsp), %r11d
+    cmpl $0x33, %r11d
+    je 1f
+    cmpl $SEL_USER_CS, %r11d
+    jne gate_core_iret
+1:  movq IRET_RIP(%rsp), %rcx
+    movq IRET_R11(%rsp), %r11
+    movq IRET_RAX(%rsp), %rax
+    pushq IRET_RFLAGS(%rsp)
+    popfq
+    movq IRET_RSP(%rsp), %rsp
+    int3
+    .globl gate_iret_site_end
+gate_iret_site_end:
+
+gate_core_iret:
+    movl $RFLAGS_ALWAYS, %r11d
+gate_core:
+    int3
+    .globl gate_core_site_end
+gate_core_site_end:
+
+    .globl gate_kernel_entry
+gate_kernel_entry:                              /* on the guest kernel's stack: the frame of a system call */
+    pushq $SEL_USER_SS
+    pushq gate(GATE_USER_RSP)
+    pushq %r11
+    pushq $SEL_USER_CS
+    pushq %rcx
+    pushq %r11
+    pushq %rcx
+    jmp *gate(GATE_SYSCALL_ENTRY)
 
     .section .note.GNU-stack, "", @progbits

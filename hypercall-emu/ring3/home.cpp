@@ -13,6 +13,10 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern char ring0_load_gs_fixup[];
 [[gnu::visibility("hidden")]] extern char core_entry[];
 [[gnu::visibility("hidden")]] extern char core_wake[];
+[[gnu::visibility("hidden")]] extern char gate_text[];
+[[gnu::visibility("hidden")]] extern char gate_core_site_end[];
+[[gnu::visibility("hidden")]] extern char gate_iret_site_end[];
+[[gnu::visibility("hidden")]] extern char gate_kernel_entry[];
 }
 
 namespace parapet::nucleus {
@@ -36,25 +40,71 @@ ReturnFrame to_core(const char* target, u64 area) {
             abi::x64::FLAT_KERNEL_SS};
 }
 
-/// A SYSCALL that arrived as a page fault at LSTAR: undo what it did to rip and rflags.
-bool arrived_by_fault(Vcpu& vcpu) {
-    Regs& regs = *vcpu.regs;
-    if (regs.rip != vcpu.syscall_stub || vcpu.cr2 != vcpu.syscall_stub) {
-        return false;
-    }
+u64 gate_va(const Vcpu& vcpu) {
+    return doorbell::GATE_VA + vcpu.id * doorbell::GATE_SIZE;
+}
+
+/// Where in the gate an address is, from 0; beyond a page: not in it.
+u64 gate_offset(const Vcpu& vcpu, u64 rip) {
+    return rip - gate_va(vcpu);
+}
+
+u64 offset_in_gate(const char* label) {
+    return static_cast<u64>(label - gate_text);
+}
+
+/// Undo what SYSCALL did to rip and rflags. Both come from the guest's registers, which it may have set as it liked.
+void undo_syscall(Regs& regs) {
     regs.rip = regs.rcx;
-    regs.rflags = regs.r11;
-    regs.vector = vector::SYSCALL;
-    return true;
+    regs.rflags = (regs.r11 & ~u64{RFLAGS_DENIED}) | RFLAGS_ALWAYS;
+}
+
+/// The guest was in the gate. Its int3 for the core is a SYSCALL. In user mode anything else is undone up to the
+/// SYSCALL instruction, so that no other vCPU goes on in this one's gate.
+void leave_gate(Vcpu& vcpu) {
+    Regs& regs = *vcpu.regs;
+    const u64 offset = gate_offset(vcpu, regs.rip);
+    if (regs.vector == 3 && offset == offset_in_gate(gate_core_site_end)) {
+        undo_syscall(regs);
+        regs.vector = vector::SYSCALL;
+    } else if (regs.vector == 3 && offset == offset_in_gate(gate_iret_site_end) && vcpu.kernel_mode) {
+        // The way back to user mode, with an event pending: complete the return, and let the event interrupt it.
+        set_kernel_mode(vcpu, false);
+        regs.rip = regs.rcx;
+        vcpu.info64().evtchn_upcall_mask = 0;
+        regs.vector = vector::RETURNED;
+    } else if (!vcpu.kernel_mode) {
+        constexpr u64 SYSCALL_LENGTH = 2;
+        undo_syscall(regs);
+        regs.rip -= SYSCALL_LENGTH;
+        if (regs.vector == 3) {
+            regs.vector = vector::RETURNED;
+        }
+    } else if (regs.vector < 32) {
+        crash_guest(vcpu, "the guest kernel's stack cannot take or give the frame of a system call");
+    }
+}
+
+/// What the gate may do by itself until the core runs again.
+void set_gate(Vcpu& vcpu) {
+    Gate& gate = gate_of(vcpu);
+    const bool fast = vcpu.syscall_entry != 0 && vcpu.syscall_masks_events != 0 && vcpu.kernel_sp != 0 &&
+                      vcpu.info64().evtchn_upcall_mask == 0;
+    gate.mode = vcpu.kernel_mode ? GATE_MODE_KERNEL : fast ? GATE_MODE_USER : 0;
+    gate.syscall_entry = vcpu.syscall_entry;
+    control_of(vcpu).gate_frame.rsp = vcpu.kernel_sp;
 }
 
 void run_core(Vcpu& vcpu) {
     // A root is loaded on every way out, which flushes all that the core may ask to flush.
     constexpr u32 DONE_BY_ROOT_LOAD = ExitWork::FLUSH_TLB | ExitWork::FLUSH_GLOBAL | ExitWork::INVLPG |
                                       ExitWork::YIELD | ExitWork::RELOAD_DATA_SEGMENTS;
+    // In the gate in kernel mode: its next int3 is a few instructions away, and looks for events.
+    vcpu.hold_events = vcpu.kernel_mode && gate_offset(vcpu, vcpu.regs->rip) < PAGE_SIZE;
     handle_entry(vcpu);
     vcpu.work.flags &= ~DONE_BY_ROOT_LOAD;
     vcpu.cr3 = vcpu.current_root();
+    set_gate(vcpu);
 }
 
 } // namespace
@@ -62,10 +112,12 @@ void run_core(Vcpu& vcpu) {
 // ---- at ring 3 ----
 
 extern "C" void ring3_enter(Vcpu& vcpu) {
+    vcpu.kernel_mode = gate_of(vcpu).mode == GATE_MODE_KERNEL ? 1 : 0;
+    if (gate_offset(vcpu, vcpu.regs->rip) < PAGE_SIZE) {
+        leave_gate(vcpu);
+    }
     const u64 why = vcpu.regs->vector;
-    if (why == 14) {
-        (void)arrived_by_fault(vcpu);
-    } else if (why >= 32 && why < 256) {
+    if (why >= 32 && why < 256) {
         note_interrupt(vcpu, why);
         if (why != doorbell::SPURIOUS_VECTOR) {
             queue_msr(vcpu, msr::X2APIC_EOI, 0);
@@ -110,6 +162,8 @@ extern "C" void ring3_start(Vcpu& vcpu) {
     control.core_cr3 = boot.core_root_mfn << PAGE_SHIFT;
     control.entry_frame = to_core(core_entry, area);
     control.wake_frame = to_core(core_wake, area);
+    control.gate_frame = {gate_va(vcpu) + offset_in_gate(gate_kernel_entry), abi::x64::FLAT_KERNEL_CS, RFLAGS_ALWAYS, 0,
+                          abi::x64::FLAT_KERNEL_SS};
     start_local_apic();
 }
 
