@@ -40,7 +40,9 @@ inline constexpr uint64_t AREA_REGS = 0xb100;
 inline constexpr uint64_t AREA_SYSCALL_STUB = 0xc000;   ///< LSTAR: a few instructions that find this area (executable)
 inline constexpr uint64_t AREA_SYSCALL32_STUB = 0xc020; ///< CSTAR
 inline constexpr uint64_t AREA_GATE = 0xd000;           ///< data of the vCPU's system-call gate
-inline constexpr uint64_t AREA_END = 0xe000;
+inline constexpr uint64_t AREA_NMI_END = 0xe800;        ///< stack of NMI and machine check
+inline constexpr uint64_t AREA_DEBUG_END = 0xf000; ///< stack of #DB: one may arrive before SYSCALL's stub has a stack
+inline constexpr uint64_t AREA_END = 0xf000;
 
 // Selectors of the nucleus, in the GDT page above.
 inline constexpr uint16_t NUCLEUS_CS = 0xe008;

@@ -50,10 +50,10 @@ void fill_gdt(std::uint64_t* gdt, std::uint64_t tss_va) {
 
 void fill_tss(std::byte* tss, std::uint64_t area) {
     const std::uint64_t rsp0 = area + AREA_ENTRY_END;
-    const std::uint64_t ist1 = area + AREA_IST_END;
+    const std::uint64_t ist[] = {area + AREA_IST_END, area + AREA_NMI_END, area + AREA_DEBUG_END};
     const std::uint16_t no_bitmap = 0x68;
     std::memcpy(tss + 0x04, &rsp0, sizeof(rsp0));
-    std::memcpy(tss + 0x24, &ist1, sizeof(ist1));
+    std::memcpy(tss + 0x24, ist, sizeof(ist));
     std::memcpy(tss + 0x66, &no_bitmap, sizeof(no_bitmap));
 }
 
@@ -97,7 +97,7 @@ void build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& table
 void build_idt(std::uint64_t* idt, std::uint64_t stubs) {
     for (std::uint64_t vector = 0; vector < 256; vector++) {
         const std::uint64_t target = stubs + vector * STUB_SIZE;
-        const std::uint64_t ist = vector == 8 ? 1 : 0;
+        const std::uint64_t ist = vector == 8 ? 1 : vector == 2 || vector == 18 ? 2 : vector == 1 ? 3 : 0;
         const std::uint64_t dpl = vector == 3 || vector == 4 ? 3 : 0; // what user code may raise by instruction
         idt[vector * 2] = (target & 0xffff) | static_cast<std::uint64_t>(NUCLEUS_CS) << 16 | ist << 32 |
                           (0x8eULL | dpl << 5) << 40 | (target >> 16 & 0xffff) << 48;

@@ -41,9 +41,8 @@ Status register_callback(Vcpu& vcpu, u16 type, u16 flags, u64 address) {
     case abi::CALLBACKTYPE_syscall32:
         vcpu.syscall32_callback = {.address = address, .mask_events = mask};
         return 0;
-    case abi::CALLBACKTYPE_sysenter:
-        vcpu.sysenter_callback = {.address = address, .mask_events = mask};
-        return 0;
+    case abi::CALLBACKTYPE_sysenter: // SYSENTER is not set up: the guest must not count on it
+        return -abi::XEN_ENOSYS;
     case abi::CALLBACKTYPE_nmi:
         return register_nmi(vcpu, address);
     default:

@@ -49,7 +49,7 @@ u64 fill_memory(Vcpu& vcpu, void* to, GuestVa va, u64 bytes, u64 step) {
 
 void report_and_stop(Vcpu& vcpu, doorbell::Request kind, const char* reason, GuestVa va) {
     Domain& domain = *vcpu.domain;
-    if (domain.dead) {
+    if (domain.dead && kind == doorbell::Request::crash) {
         return;
     }
     domain.dead = true;

@@ -52,6 +52,7 @@ void dispatch_hypercall(Vcpu& vcpu) {
     }
     const HypercallArgs args{{regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9}};
     vcpu.preempted = false;
+    vcpu.units_done = 0;
     vcpu.switched_context = false;
     if (number != abi::HYPERVISOR_iret) {
         vcpu.last_fault.count = 0;
@@ -67,8 +68,10 @@ void dispatch_hypercall(Vcpu& vcpu) {
     regs.rax = static_cast<u64>(result);
 }
 
-bool preemption_due(const Vcpu& vcpu) {
-    return __atomic_load_n(&vcpu.irq_bits, __ATOMIC_RELAXED) != 0 || event_deliverable(vcpu);
+bool preemption_due(Vcpu& vcpu) {
+    constexpr u32 QUANTUM = 256;
+    return ++vcpu.units_done >= QUANTUM || __atomic_load_n(&vcpu.irq_bits, __ATOMIC_RELAXED) != 0 ||
+           event_deliverable(vcpu);
 }
 
 /// multicall(entries, count): run each, store its result in its entry. Stops only where an entry cannot be read.

@@ -32,8 +32,9 @@ void dispatch_hypercall(Vcpu& vcpu);
     vcpu.continuation = args;
     return 0;
 }
-/// Should long work stop for now: an event for the guest is pending and not masked, or an interrupt waits.
-[[nodiscard]] bool preemption_due(const Vcpu& vcpu);
+/// Asked between the units of long work: should it stop for now? True when an event is pending and not masked, and
+/// every so often: interrupts are off in the core, so only the way through ring 3 lets one in.
+[[nodiscard]] bool preemption_due(Vcpu& vcpu);
 
 // One per row; 64-bit guests. Argument order and results: Xen public headers.
 Status do_set_trap_table(Vcpu&, const HypercallArgs&);

@@ -26,6 +26,8 @@ public:
 
     /// The guest's root changes and the old one may be released: stop walking it now (home ring0), or nothing to do.
     void activate_root(u64 cr3);
+    /// ds, es, fs, gs as the guest has them loaded.
+    void data_selectors(u16 (&selectors)[4]);
     [[nodiscard]] u64 read_tsc();
     /// FS_BASE, GS_BASE or KERNEL_GS_BASE as the guest left them. GS_BASE is the base that the guest's mode uses.
     [[nodiscard]] u64 read_msr(u32 index);

@@ -22,7 +22,7 @@ Status set_base(Vcpu& vcpu, u32 msr, u64 base) {
 /// A stack that the entry stubs could not write is kept as 0: an entry from user mode then crashes the guest.
 Status do_stack_switch(Vcpu& vcpu, const HypercallArgs& args) {
     vcpu.kernel_ss = ring3_selector(args.a[0]);
-    vcpu.kernel_sp = is_safe_stack(args.a[1]) ? args.a[1] : 0;
+    vcpu.kernel_sp = is_safe_stack(args.a[1]) ? args.a[1] & ~15ULL : 0; // as frames are aligned
     return 0;
 }
 

@@ -42,6 +42,11 @@ void set_registers(Vcpu& vcpu, const doorbell::DomainBoot& boot) {
     regs.vector = vector::START;
 }
 
+/// The vmm writes to a ring whatever the guest does, so its frame may never become a page table. 0: there is no ring.
+bool hold_ring(Vcpu& vcpu, u64 mfn) {
+    return mfn == 0 || acquire_type(vcpu, Mfn{mfn}, FrameType::writable) == 0;
+}
+
 } // namespace
 
 void connect_machine(Machine& machine, Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
@@ -93,7 +98,8 @@ bool start_domain(Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
     init_events(domain);
 
     const Mfn root{boot.domain.root_mfn};
-    if (set_kernel_root(vcpu, root) != 0 || pin_table(vcpu, root, FrameType::l4) != 0) {
+    const bool rings_held = hold_ring(vcpu, boot.domain.store_mfn) && hold_ring(vcpu, boot.domain.console_mfn);
+    if (!rings_held || set_kernel_root(vcpu, root) != 0 || pin_table(vcpu, root, FrameType::l4) != 0) {
         crash_guest(vcpu, "the initial page tables break the rules");
         return false;
     }

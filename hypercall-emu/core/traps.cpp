@@ -27,9 +27,6 @@ struct Bounce {
     u64 error;
 };
 
-/// Data selectors at the time of the fault are not tracked: the failsafe frame shows null ones, as after a bad load.
-constexpr unsigned FAILSAFE_WORDS = 4;
-
 u64 frame_rflags(const Regs& regs, bool masked) {
     return (regs.rflags & ~(rflags::IF | rflags::IOPL)) | (masked ? 0 : rflags::IF);
 }
@@ -51,16 +48,18 @@ void bounce(Vcpu& vcpu, const Bounce& to) {
     words[count++] = regs.rcx;
     words[count++] = regs.r11;
     if (to.failsafe) {
-        for (unsigned i = 0; i < FAILSAFE_WORDS; i++) {
-            words[count++] = 0;
+        u16 selectors[4];
+        vcpu.domain->machine->data_selectors(selectors);
+        for (const u16 selector : selectors) {
+            words[count++] = selector;
         }
     }
     if (to.has_error) {
         words[count++] = to.error;
     }
-    const u64 selector = regs.cs & 0xffff;
+    const u64 code = regs.cs & 0xffff;
     words[count++] = regs.rip;
-    words[count++] = (from_kernel ? selector & ~3ULL : selector) | (masked ? 1ULL << 32 : 0);
+    words[count++] = (from_kernel ? code & ~3ULL : code) | (masked ? 1ULL << 32 : 0);
     words[count++] = frame_rflags(regs, masked);
     words[count++] = regs.rsp;
     words[count++] = regs.ss & 0xffff;

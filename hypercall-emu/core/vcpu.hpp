@@ -105,6 +105,7 @@ struct Vcpu {
     Domain* domain;
     u32 id;
     bool online;
+    u32 units_done; ///< of long work since this hypercall was issued, see preemption_due
     bool preempted; ///< the running hypercall asked for continuation (continue_hypercall)
     HypercallArgs continuation;
     bool in_multicall;

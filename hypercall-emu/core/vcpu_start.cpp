@@ -64,7 +64,7 @@ Status read_registers(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
         !is_canonical(target.start_gs_kernel) || !is_canonical(target.start_gs_user))
         return -abi::XEN_EINVAL;
     target.kernel_ss = ring3_selector(ss);
-    target.kernel_sp = is_safe_stack(sp) ? sp : 0;
+    target.kernel_sp = is_safe_stack(sp) ? sp & ~15ULL : 0;
     target.start_regs = {.r15 = user.r15,
                          .r14 = user.r14,
                          .r13 = user.r13,
@@ -111,7 +111,7 @@ Status read_roots(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
         return -abi::XEN_EFAULT;
     if (const Status status = set_kernel_root(target, {abi::x64::xen_cr3_to_pfn(kernel)}); status != 0)
         return status;
-    return user == 0 ? 0 : set_user_root(target, {abi::x64::xen_cr3_to_pfn(user)});
+    return set_user_root(target, user == 0 ? NO_MFN : Mfn{abi::x64::xen_cr3_to_pfn(user)});
 }
 
 Status read_context(Vcpu& vcpu, Vcpu& target, GuestVa arg) {

@@ -52,6 +52,9 @@ vector_stubs:
     .balign 16
     .if number == 14
     jmp page_fault
+    .elseif number == 1 || number == 2 || number == 18
+    pushq $number
+    jmp own_stack_common
     .else
     .if number == 8 || (number >= 10 && number <= 13) || number == 17 || number == 21 || number == 29 || number == 30
     .else
@@ -62,6 +65,45 @@ vector_stubs:
     .endif
     .set number, number + 1
     .endr
+
+
+/* #DB, NMI and #MC have stacks of their own: they may come at ring 0 at any time, even before SYSCALL's stub has loaded
+   one. From ring 3 they go on like the others, on the entry stack. At ring 0 they are ignored: no debug address of a
+   guest's is ours, but `mov ss` can carry a watchpoint's trap into SYSCALL. Depth: 40 bytes of a frame, then the vector. */
+    .balign 16
+own_stack_common:
+    testb $3, 16(%rsp)
+    jz own_stack_at_ring0
+    pushq %rax
+    pushq %rcx                      /* rcx rax vector rip cs rflags rsp ss */
+    movq %rsp, %rax
+    andq $AREA_MASK, %rax
+    addq $AREA_ENTRY_TOP, %rax
+    movq 56(%rsp), %rcx
+    movq %rcx, -8(%rax)
+    movq 48(%rsp), %rcx
+    movq %rcx, -16(%rax)
+    movq 40(%rsp), %rcx
+    movq %rcx, -24(%rax)
+    movq 32(%rsp), %rcx
+    movq %rcx, -32(%rax)
+    movq 24(%rsp), %rcx
+    movq %rcx, -40(%rax)
+    movq $0, -48(%rax)
+    movq 16(%rsp), %rcx
+    movq %rcx, -56(%rax)
+    movq 8(%rsp), %rcx
+    movq %rcx, -64(%rax)
+    popq %rcx
+    leaq -64(%rax), %rsp
+    popq %rax
+    jmp save_and_enter
+own_stack_at_ring0:
+    movq %rax, (%rsp)
+    xorl %eax, %eax
+    movq %rax, %dr6
+    popq %rax
+    iretq
 
     .balign 16
 vector_common:
@@ -279,6 +321,7 @@ user_fault_stores_end:
     movq %rax, INFO_CR2(%rcx)
     movb at(OFF_PAGE_FAULT_FLAGS, 72), %al
     shrb $2, %al                    /* TI_IF */
+    andb $1, %al
     movb %al, INFO_MASK(%rcx)
     leaq -64(%rdx), %rdx
     movq %rdx, 56(%rsp)
@@ -300,10 +343,13 @@ page_fault_of_kernel:
     je page_fault_slow
     movq 56(%rsp), %rdx
     andq $-16, %rdx
-    movq %rdx, %rcx
-    subq $64, %rcx
+    leaq -1(%rdx), %rcx
     sarq $43, %rcx
-    cmpq $-16, %rcx                 /* a stack in the hole? */
+    cmpq $-16, %rcx                 /* a stack in the hole, or just above its end? below its start nothing is canonical */
+    je page_fault_slow
+    leaq -64(%rdx), %rcx
+    sarq $43, %rcx
+    cmpq $-16, %rcx
     je page_fault_slow
 kernel_fault_stores:
     movq 40(%rsp), %rcx

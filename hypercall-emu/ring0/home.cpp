@@ -89,7 +89,6 @@ Regs* entry_regs(Vcpu& vcpu) {
 extern "C" void ring0_enter(Vcpu& vcpu) {
     const u64 why = vcpu.regs->vector;
     if (why == 14) {
-        vcpu.cr2 = read_cr2();
         if (vcpu.domain->boot->syscall_arrival == doorbell::SyscallArrival::page_fault && vcpu.cr2 == vcpu.regs->rip &&
             vcpu.cr2 == vcpu.syscall_stub) {
             // SYSCALL arrived at LSTAR still at ring 3: undo what it did to rip and rflags.

@@ -19,6 +19,10 @@ void Machine::activate_root(u64 cr3) {
     write_cr3(cr3);
 }
 
+void Machine::data_selectors(u16 (&selectors)[4]) {
+    read_data_selectors(selectors);
+}
+
 u64 Machine::read_tsc() {
     return read_tsc_counter();
 }

@@ -75,6 +75,19 @@ inline void write_debug_registers(const u64* dr) {
     asm volatile("mov %0, %%dr7" ::"r"(dr[7]));
 }
 
+inline void read_data_selectors(u16 (&selectors)[4]) {
+    u32 ds;
+    u32 es;
+    u32 fs;
+    u32 gs;
+    asm volatile("mov %%ds, %0\n\tmov %%es, %1\n\tmov %%fs, %2\n\tmov %%gs, %3"
+                 : "=r"(ds), "=r"(es), "=r"(fs), "=r"(gs));
+    selectors[0] = static_cast<u16>(ds);
+    selectors[1] = static_cast<u16>(es);
+    selectors[2] = static_cast<u16>(fs);
+    selectors[3] = static_cast<u16>(gs);
+}
+
 /// Load the user GS selector (the inactive GS while the guest kernel runs). A bad one loads null, as Xen does.
 /// ring0/entry.S; the fault of a bad selector is fixed up there.
 extern "C" void ring0_load_gs(u32 selector);

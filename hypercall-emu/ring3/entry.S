@@ -43,6 +43,9 @@ vector_stubs:
     .balign 16
     .if number == 3
     jmp breakpoint
+    .elseif number == 1 || number == 2 || number == 18
+    pushq $number
+    jmp own_stack_common
     .elseif number == 14
     pushq $14
     jmp page_fault
@@ -74,6 +77,45 @@ enter_core:
     movq at(CONTROL_CORE_CR3, 64), %rax
     movq %rax, %cr3
     leaq at(CONTROL_ENTRY_FRAME, 64), %rsp
+    iretq
+
+
+/* #DB, NMI and #MC have stacks of their own: they may come at ring 0 at any time, even before SYSCALL's stub has loaded
+   one. From ring 3 they go on like the others, on the entry stack. At ring 0 they are ignored: no debug address of a
+   guest's is ours, but `mov ss` can carry a watchpoint's trap into SYSCALL. Depth: 40 bytes of a frame, then the vector. */
+    .balign 16
+own_stack_common:
+    testb $3, 16(%rsp)
+    jz own_stack_at_ring0
+    pushq %rax
+    pushq %rcx                      /* rcx rax vector rip cs rflags rsp ss */
+    movq %rsp, %rax
+    andq $AREA_MASK, %rax
+    addq $AREA_ENTRY_TOP, %rax
+    movq 56(%rsp), %rcx
+    movq %rcx, -8(%rax)
+    movq 48(%rsp), %rcx
+    movq %rcx, -16(%rax)
+    movq 40(%rsp), %rcx
+    movq %rcx, -24(%rax)
+    movq 32(%rsp), %rcx
+    movq %rcx, -32(%rax)
+    movq 24(%rsp), %rcx
+    movq %rcx, -40(%rax)
+    movq $0, -48(%rax)
+    movq 16(%rsp), %rcx
+    movq %rcx, -56(%rax)
+    movq 8(%rsp), %rcx
+    movq %rcx, -64(%rax)
+    popq %rcx
+    leaq -64(%rax), %rsp
+    popq %rax
+    jmp enter_core
+own_stack_at_ring0:
+    movq %rax, (%rsp)
+    xorl %eax, %eax
+    movq %rax, %dr6
+    popq %rax
     iretq
 
     .balign 16

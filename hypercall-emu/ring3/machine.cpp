@@ -17,6 +17,10 @@ bool Machine::replace_pte(Pte* slot, Pte expected, Pte value) {
 
 void Machine::activate_root(u64) {} // the core has a root of its own; the guest's is loaded on the way out
 
+void Machine::data_selectors(u16 (&selectors)[4]) {
+    read_data_selectors(selectors);
+}
+
 u64 Machine::read_tsc() {
     return read_tsc_counter();
 }

@@ -34,7 +34,7 @@ TEST_F(EntryPoints, Callbacks) {
     EXPECT_EQ(callback(CALLBACKTYPE_failsafe, code + 1, CALLBACKF_mask_events), 0);
     EXPECT_EQ(callback(CALLBACKTYPE_syscall, code + 2, CALLBACKF_mask_events), 0);
     EXPECT_EQ(callback(CALLBACKTYPE_syscall32, code + 3), 0);
-    EXPECT_EQ(callback(CALLBACKTYPE_sysenter, code + 4), 0);
+    EXPECT_EQ(callback(CALLBACKTYPE_sysenter, code + 4), -XEN_ENOSYS);
     EXPECT_EQ(callback(CALLBACKTYPE_nmi, code + 5), 0);
     EXPECT_EQ(vm.vcpu().event_callback.address, code);
     EXPECT_TRUE(vm.vcpu().failsafe_callback.mask_events);

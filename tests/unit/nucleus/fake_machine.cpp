@@ -39,6 +39,12 @@ u64 Machine::read_tsc() {
     return self.tsc;
 }
 
+void Machine::data_selectors(u16 (&selectors)[4]) {
+    for (u16& selector : selectors) {
+        selector = 0x2b;
+    }
+}
+
 u64 Machine::read_msr(u32 index) {
     return fake(*this).msrs[index];
 }

@@ -569,7 +569,7 @@ TEST(Invariants, WhatIsInUseIsNotGivenAway) {
 
 /// The host writes to these pages whenever it likes, and what the guest tells it to: they must never be tables.
 /// Known to fail until start_domain() takes a writable type reference to both for good.
-TEST(Invariants, DISABLED_TheRingsOfTheHostAreNeverTables) {
+TEST(Invariants, TheRingsOfTheHostAreNeverTables) {
     FakeVm vm; // for its memory: the domain is started once more, with rings
     std::vector<Frame> frames(vm.boot.max_mfn);
     auto domain = std::make_unique<Domain>();
