@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/substrate.hpp"
 
+#include "vmm/substrate_probe.hpp"
+
 #include <cpuid.h>
 #include <fstream>
 #include <sstream>
+#include <unistd.h>
 
 namespace parapet::vmm {
 
@@ -30,6 +33,15 @@ bool cpu_has(const std::string& wanted) {
     return false;
 }
 
+/// Name of the KVM that rests on the processor's own virtualization; null: there is none, or not for certain.
+const char* hardware_kvm() {
+    const auto loaded = [](const char* module) { return ::access(module, F_OK) == 0; };
+    if (cpu_has("vmx") && loaded("/sys/module/kvm_intel")) {
+        return "kvm_intel";
+    }
+    return cpu_has("svm") && loaded("/sys/module/kvm_amd") ? "kvm_amd" : nullptr;
+}
+
 std::uint64_t host_xcr0() {
     unsigned a = 0, b = 0, c = 0, d = 0;
     if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & bit_OSXSAVE) == 0) {
@@ -52,23 +64,33 @@ std::uint64_t supported_xcr0(const CpuidTable& table) {
 } // namespace
 
 Result<Substrate> probe_substrate(const KvmSystem& system) {
+    const char* name = hardware_kvm();
+    // Where the processor itself runs the VM, the manuals are the facts; the probe costs up to 130 ms in the rig.
+    ProbeFindings found{.slot256_works = true};
+    if (name == nullptr) {
+        constexpr std::chrono::seconds limit{10};
+        const auto probed = run_probe(system, limit);
+        if (!probed) {
+            return probed.error();
+        }
+        found = *probed;
+        name = found.ring0_interpreted ? "kvm-pvm" : "kvm";
+    }
     Substrate facts;
-    if (cpu_has("vmx") || cpu_has("svm")) {
-        facts.name = cpu_has("vmx") ? "kvm_intel" : "kvm_amd";
+    facts.ring3_native = found.ring3_native_cpuid;
+    facts.syscall_arrival = found.syscall_arrival;
+    facts.m2p_slot = found.slot256_works ? doorbell::M2P_SLOT_ABI : doorbell::M2P_SLOT_OTHER;
+    facts.home = found.ring0_interpreted ? doorbell::Home::ring3 : doorbell::Home::ring0;
+    if (facts.ring3_native) {
+        facts.xcr0 = host_xcr0();
+    } else {
         auto table = system.supported_cpuid();
         if (!table) {
             return table.error();
         }
         facts.xcr0 = supported_xcr0(*table);
-        return facts;
     }
-    // KVM without hardware support: what was measured there is in docs/substrates.md.
-    facts.name = "kvm-pvm";
-    facts.ring3_native = true;
-    facts.syscall_arrival = doorbell::SyscallArrival::page_fault;
-    facts.m2p_slot = doorbell::M2P_SLOT_OTHER;
-    facts.home = doorbell::Home::ring3;
-    facts.xcr0 = host_xcr0();
+    facts.name = name;
     return facts;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The facts about the KVM below us that the nucleus's layout and entry paths depend on. One table, probed at start.
+// The facts about the KVM below us that the nucleus's layout and entry paths depend on. One table, made at start:
+// the manuals' facts on hardware KVM, what a probe VM finds anywhere else (substrate_probe.hpp).
 #pragma once
 
 #include "pv-abi/doorbell.hpp"

@@ -105,7 +105,9 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     start.rsp = area + AREA_CORE_STACK_END;
     start.rdi = area;
     start.star = std::uint64_t{0xe023} << 48 | std::uint64_t{NUCLEUS_CS} << 32;
-    start.lstar = area + AREA_SYSCALL_STUB;
+    // A SYSCALL that stays at ring 3 goes through the gate, which is there for it.
+    const bool gate = place.header.gate_text != 0 && substrate.syscall_arrival == SyscallArrival::page_fault;
+    start.lstar = gate ? gate_va(id) : area + AREA_SYSCALL_STUB;
     start.cstar = area + AREA_SYSCALL32_STUB;
     // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
     start.xcr0 = substrate.ring3_native ? 0 : substrate.xcr0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registers of a vCPU at its first instruction: the nucleus's boot entry, in long mode, on its own tables.
+// Registers of a vCPU at its first instruction: in long mode, on tables that the vmm has built.
 #pragma once
 
 #include "support/result.hpp"
@@ -9,6 +9,23 @@
 
 namespace parapet::vmm {
 
+/// Selectors and addresses of a start at ring 0 with interrupts off. The descriptors are already in the tables.
+struct LongModeStart {
+    struct Table {
+        std::uint64_t base = 0;
+        std::uint16_t limit = 0;
+    };
+    std::uint16_t cs = 0, ss = 0, data = 0, tss = 0;
+    std::uint64_t tss_base = 0;
+    Table gdt, idt;
+    std::uint64_t root = 0; ///< CR3
+    std::uint64_t rip = 0, rsp = 0, rdi = 0;
+    std::uint64_t star = 0, lstar = 0, cstar = 0;
+    std::uint64_t xcr0 = 0; ///< 0: no XSAVE
+};
+Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start);
+
+/// At the nucleus's boot entry.
 Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
                          const CpuidPolicy& policy);
 
