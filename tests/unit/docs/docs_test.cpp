@@ -61,6 +61,7 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"M2P_WRITABLE_VA", M2P_WRITABLE_VA},
         {"DIRECTMAP_VA", DIRECTMAP_VA},
         {"DESCRIPTOR_VA", DESCRIPTOR_VA},
+        {"GATE_VA", GATE_VA},
         {"AREA_VCPU", AREA_VCPU},
         {"AREA_CORE_STACK", AREA_CORE_STACK},
         {"AREA_GDT", AREA_GDT},
@@ -71,6 +72,9 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"AREA_ENTRY_END", AREA_ENTRY_END},
         {"AREA_SYSCALL_STUB", AREA_SYSCALL_STUB},
         {"AREA_SYSCALL32_STUB", AREA_SYSCALL32_STUB},
+        {"AREA_GATE", AREA_GATE},
+        {"AREA_NMI_END", AREA_NMI_END},
+        {"AREA_DEBUG_END", AREA_DEBUG_END},
     };
     std::map<std::string, std::uint64_t> page;
     for (const std::string& line : lines_of(read_file(source_dir() / "docs/architecture.md"))) {
@@ -80,6 +84,11 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         }
     }
     EXPECT_EQ(page, code);
+    static const std::regex address{R"(constexpr uint64_t (\w+_VA) =)"};
+    const std::string header = read_file(source_dir() / "pv-abi/doorbell.hpp");
+    for (std::sregex_iterator it{header.begin(), header.end(), address}, end; it != end; ++it) {
+        EXPECT_TRUE(code.contains((*it)[1])) << "add " << (*it)[1] << " here and to docs/architecture.md";
+    }
 }
 
 } // namespace
