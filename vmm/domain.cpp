@@ -7,6 +7,7 @@
 #include "vmm/domain_sources.hpp"
 #include "vmm/nucleus_loader.hpp"
 #include "vmm/running_domain.hpp"
+#include "vmm/sandbox.hpp"
 #include "vmm/tsc.hpp"
 #include "vmm/uuid.hpp"
 #include "vmm/vcpu_setup.hpp"
@@ -160,6 +161,9 @@ DomainResult live(const DomainConfig& config) {
     auto assembled = assemble(config, **sources, home);
     if (!assembled) {
         return fail(assembled.error());
+    }
+    if (auto confined = enter_sandbox(); !confined) {
+        return fail(confined.error());
     }
     const double build_s = std::chrono::duration<double>(Clock::now() - begin).count();
     DomainResult result = assembled->domain->run();

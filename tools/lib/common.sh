@@ -12,7 +12,7 @@ export PARAPET_TOP PARAPET_CACHE
 PARAPET_BUILD_PACKAGES=(
     gcc g++ cmake ninja-build ccache pkg-config python3 util-linux
     libgtest-dev libxen-dev libc6-dev linux-libc-dev
-    libboost-program-options1.81-dev liburing-dev
+    libboost-program-options1.81-dev liburing-dev libseccomp-dev
     zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev
 )
 PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)

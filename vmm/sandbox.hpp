@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What this process may still ask of the host's kernel while its guest runs (seccomp), should a guest ever get hold of
+// it: use what it has open, make VMs, memory, threads and timers of its own. It opens no file, connects to nobody and
+// starts no program. So a guest's reboot, which is a new VM in the same process, lives on DomainSources.
+#pragma once
+
+#include "support/result.hpp"
+
+namespace parapet::vmm {
+
+/// For the whole process and for good; later calls do nothing. Before the first vCPU runs, after everything is open.
+/// PARAPET_SANDBOX=off leaves it out (debugging). A refused call fails with EPERM; one that only an attacker makes
+/// ends the process.
+[[nodiscard]] Result<void> enter_sandbox();
+
+} // namespace parapet::vmm
