@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <fstream>
 #include <string>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,24 +13,79 @@
 
 namespace parapet::vmm {
 
+namespace {
+
+constexpr std::uint64_t huge_page = 2 << 20;
+
+/// The word in brackets of a setting such as "always [madvise] never"; empty where there is no such file.
+std::string chosen_word(const char* path) {
+    std::ifstream file{path};
+    std::string word;
+    while (file >> word) {
+        if (word.size() > 2 && word.front() == '[') {
+            return word.substr(1, word.size() - 2);
+        }
+    }
+    return {};
+}
+
+bool huge_pages_need_private_memory() {
+    const std::string shared = chosen_word("/sys/kernel/mm/transparent_hugepage/shmem_enabled");
+    const std::string any = chosen_word("/sys/kernel/mm/transparent_hugepage/enabled");
+    return (shared.empty() || shared == "never" || shared == "deny") && (any == "always" || any == "madvise");
+}
+
+/// A sealed memfd of that size, or -1.
+int make_memfd(std::uint64_t bytes) {
+    const int fd = ::memfd_create("parapet-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd >= 0 && (::ftruncate(fd, static_cast<off_t>(bytes)) != 0 ||
+                    ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)) {
+        ::close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/// Map it at a multiple of the huge page size, as its guest-physical addresses start at one.
+std::byte* map_aligned(std::uint64_t bytes, int fd) {
+    void* room = ::mmap(nullptr, bytes + huge_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) {
+        return nullptr;
+    }
+    const auto start = reinterpret_cast<std::uintptr_t>(room);
+    const std::uintptr_t base = (start + huge_page - 1) / huge_page * huge_page;
+    if (base != start) {
+        ::munmap(room, base - start);
+    }
+    ::munmap(reinterpret_cast<void*>(base + bytes), start + huge_page - base);
+    const int kind = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    void* mapped =
+        ::mmap(reinterpret_cast<void*>(base), bytes, PROT_READ | PROT_WRITE, kind | MAP_FIXED | MAP_NORESERVE, fd, 0);
+    return mapped == MAP_FAILED ? nullptr : static_cast<std::byte*>(mapped);
+}
+
+} // namespace
+
 Result<GuestRam> GuestRam::create(const MachineLayout& layout) {
     const std::uint64_t bytes = layout.frames * page_size;
-    const int fd = ::memfd_create("parapet-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0) {
-        return Error{std::string{"cannot make a memory file for the guest: "} + std::strerror(errno)};
-    }
-    void* base = MAP_FAILED;
-    if (::ftruncate(fd, static_cast<off_t>(bytes)) == 0 && ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) == 0) {
-        base = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    }
-    if (base == MAP_FAILED) {
+    const bool shared = !huge_pages_need_private_memory();
+    const int fd = shared ? make_memfd(bytes) : -1;
+    std::byte* base = shared && fd < 0 ? nullptr : map_aligned(bytes, fd);
+    if (base == nullptr) {
         const int why = errno;
-        ::close(fd);
+        if (fd >= 0) {
+            ::close(fd);
+        }
         return Error{"cannot set aside " + std::to_string(bytes >> 20) + " MiB for the guest (" + std::strerror(why) +
                      "); use a smaller --memory"};
     }
     (void)::madvise(base, bytes, MADV_DONTDUMP);
-    return GuestRam{layout, fd, static_cast<std::byte*>(base)};
+    (void)::madvise(base, bytes, MADV_HUGEPAGE);
+    return GuestRam{layout, fd, base};
+}
+
+void GuestRam::keep_small(std::uint64_t count) const {
+    (void)::madvise(base_, count * page_size, MADV_NOHUGEPAGE);
 }
 
 GuestRam::GuestRam(GuestRam&& other) noexcept
@@ -49,8 +105,14 @@ std::byte* GuestRam::frame(std::uint64_t mfn) const {
 }
 
 bool GuestRam::release(std::uint64_t mfn) {
-    return layout_.is_ram(mfn) && ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                              static_cast<off_t>(layout_.offset_of(mfn)), page_size) == 0;
+    if (!layout_.is_ram(mfn)) {
+        return false;
+    }
+    if (anonymous()) {
+        return ::madvise(frame(mfn), page_size, MADV_DONTNEED) == 0;
+    }
+    return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(layout_.offset_of(mfn)),
+                       page_size) == 0;
 }
 
 std::uint64_t GuestRam::resident(std::uint64_t first, std::uint64_t count) const {

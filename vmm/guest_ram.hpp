@@ -34,7 +34,8 @@ struct MachineLayout {
     }
 };
 
-/// Owns the memfd and its mapping.
+/// Owns the memory and its mapping. It is a memfd where the host gives those huge pages (shmem_enabled), and private
+/// memory where only that gets them: with 4 KiB pages every first touch of a frame is an exit from the VM.
 class GuestRam {
 public:
     static Result<GuestRam> create(const MachineLayout& layout);
@@ -51,6 +52,11 @@ public:
     }
     [[nodiscard]] std::byte* base() const { return base_; }
     [[nodiscard]] std::uint64_t bytes() const { return layout_.frames * page_size; }
+
+    /// Is the guest's memory counted among this process's anonymous memory?
+    [[nodiscard]] bool anonymous() const { return fd_ < 0; }
+    /// The first `count` frames of RAM are touched here and there: no huge pages for them.
+    void keep_small(std::uint64_t count) const;
 
     /// Give a frame's memory back to the host; it reads as zeroes afterwards. False: no such frame, or the host
     /// refused.

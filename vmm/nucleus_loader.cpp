@@ -121,6 +121,7 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     const std::span<const std::byte> image = nucleus_image(request.home);
     std::memcpy(&place.header, image.data(), sizeof(place.header));
 
+    ram.keep_small(nucleus_frames(0)); // but for the tables that grow with the domain, which are written densely
     FrameAllocator frames{first_frame};
     TableBuilder tables{ram, frames};
     place.stub_root_mfn = tables.root();

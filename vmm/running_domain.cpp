@@ -197,7 +197,9 @@ void RunningDomain::fill_statistics() {
     statistics.frames_released = requests_->frames_released();
     const std::uint64_t total = ram_.layout().frames;
     statistics.guest_touched_bytes = ram_.resident(place_.domain_first, total - place_.domain_first);
-    statistics.memory_overhead_bytes = own_memory_bytes() + ram_.resident(0, place_.domain_first);
+    const std::uint64_t nucleus_bytes = ram_.resident(0, place_.domain_first);
+    const std::uint64_t counted = ram_.anonymous() ? statistics.guest_touched_bytes + nucleus_bytes : 0;
+    statistics.memory_overhead_bytes = own_memory_bytes() - counted + nucleus_bytes;
 }
 
 } // namespace parapet::vmm
