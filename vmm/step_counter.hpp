@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts the nucleus's instructions by single-stepping, for tools/bench: active where the environment variable
-// PARAPET_STEP names a file. The guest writes "@begin NAME" and "@end NAME" through HYPERVISOR_console_io
-// (guests/bench/marker.hpp); for each pair one JSON line is appended to the file:
+// PARAPET_STEP names a file, which PARAPET_SANDBOX=off lets us open. The guest writes "@begin NAME" and "@end NAME"
+// through HYPERVISOR_console_io (guests/bench/marker.hpp); for each pair one JSON line is appended to the file:
 //   {"operation": NAME, "ring0": instructions, "ring3": the core's own at ring 3, "guest": …, "entries": into ring 0}
 //
 // The trap flag follows neither SYSCALL nor an exception into ring 0. So while it steps, each entry point begins with

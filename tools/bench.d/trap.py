@@ -76,7 +76,8 @@ def instructions(options, names):
     for count in STEPS:
         say(f"instructions: single-stepping {count} of each")
         with tempfile.NamedTemporaryFile() as file:
-            on_parapet(options, f"mode=step iters={count} only=" + "+".join(names), 600, {"PARAPET_STEP": file.name})
+            on_parapet(options, f"mode=step iters={count} only=" + "+".join(names), 600,
+                         {"PARAPET_STEP": file.name, "PARAPET_SANDBOX": "off"})
             with open(file.name, encoding="utf-8") as text:
                 runs.append({record["operation"]: record for record in map(json.loads, text)})
     few, many = runs
