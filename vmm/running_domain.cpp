@@ -72,7 +72,7 @@ Result<void> RunningDomain::connect(const Uuid& uuid, std::shared_ptr<console::C
     hooks.notify_guest = [this] { ports_->notify(console_port); };
     hooks.on_output = [this](std::string_view text) { marker_.feed(text); };
     hooks.on_closed = [this](std::string_view reason) {
-        end(End::left, 0, "the console closed (" + std::string{reason} + "), which ended the domain");
+        end(End::left, 1, "the console closed (" + std::string{reason} + "), which ended the domain");
     };
     hooks.on_escape = [this] { end(End::left, 0, {}); };
     hooks.log = [](std::string_view text) { to_stderr("parapet: " + std::string{text} + "\n"); };
