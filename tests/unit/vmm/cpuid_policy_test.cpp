@@ -50,7 +50,7 @@ const doorbell::CpuidLeaf* find(const CpuidPolicy& policy, std::uint32_t number,
     return at == policy.guest.end() ? nullptr : &*at;
 }
 
-const kvm_cpuid_entry2& machine_leaf(const CpuidPolicy& policy, std::uint32_t number) {
+kvm_cpuid_entry2 machine_leaf(const CpuidPolicy& policy, std::uint32_t number) {
     return *std::find_if(policy.machine.begin(), policy.machine.end(),
                          [&](const auto& entry) { return entry.function == number; });
 }
@@ -126,7 +126,7 @@ TEST(CpuidPolicy, XsaveSizeFollowsTheComponents) {
 }
 
 TEST(CpuidPolicy, NucleusKeepsItsApic) {
-    const auto& one = machine_leaf(policy_with(0xe7), 1);
+    const kvm_cpuid_entry2 one = machine_leaf(policy_with(0xe7), 1);
     EXPECT_TRUE(has(one.ecx, 21)) << "x2APIC";
     EXPECT_TRUE(has(one.ecx, 24)) << "TSC deadline";
     EXPECT_TRUE(has(one.edx, 9)) << "APIC";
