@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No operation of the hot paths leaves the VM to the vmm process: guests/bench does each of them few and many times, and
+the exits that the statistics count must not differ. So says DESIGN.md: system call, page fault, context switch,
+page-table updates, timer, event, block and unblock.
+
+usage: zero_exits.py BUILD-FOLDER [parapet run's OPTION]...
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+# operation of guests/bench: how many repetitions the long run has more than the short one
+OPERATIONS = {"null_hypercall": 2000, "syscall_return": 2000, "page_fault_user": 2000, "page_fault_kernel": 2000,
+              "update_va_mapping": 2000, "mmu_update_1": 2000, "mmu_update_16": 500, "mmu_update_128": 100,
+              "pin_unpin_l4": 100, "root_switch": 500, "context_switch": 500, "event_self": 1000, "set_timer_op": 1000,
+              "timer": 100, "block_pending": 1000, "block_timer": 100, "yield": 1000}
+FEW = 10
+
+
+def domain(build, options, cmdline):
+    """The statistics of one domain that ran guests/bench, and what it said."""
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        done = subprocess.run([build + "/tools/parapet/parapet", "run", "--memory", "64M", "--timeout", "60s",
+                               "--no-reboot", "--json", file.name, *options, "--cmdline", cmdline,
+                               build + "/guests/bench"],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=90)
+        text = (done.stdout + done.stderr).decode(errors="replace")
+        if done.returncode != 0 or "failures=0" not in text:
+            sys.exit(f"FAIL {cmdline}: status {done.returncode}\n{text}")
+        with open(file.name, encoding="utf-8") as statistics:
+            return json.load(statistics)["domain"], text
+
+
+def exits(build, options, operation, count):
+    """Exits by reason. Those that a signal from the host made are not the guest's."""
+    statistics, text = domain(build, options, f"iters={count} only={operation}")
+    if f"bench: {operation} iters={count} " not in text:
+        sys.exit(f"FAIL {operation}: it did not run {count} times\n{text}")
+    return {reason: number for reason, number in statistics["exits"].items() if reason != "signal"}
+
+
+def main():
+    build, options = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    failed = 0
+    for operation, more in OPERATIONS.items():
+        few = exits(build, options, operation, FEW)
+        many = exits(build, options, operation, FEW + more)
+        good = few == many and sum(few.values()) > 0  # the console's and the power-off's are always there
+        failed += not good
+        print(f"{'PASS' if good else 'FAIL'} {operation}: {few} in {FEW}, {many} in {FEW + more}", flush=True)
+    # The statistics can tell: each marker of a stepped operation (HYPERVISOR_console_io) does leave the VM.
+    without = sum(domain(build, options, "list")[0]["exits"].values())
+    marked = sum(domain(build, options, "mode=step only=null_hypercall")[0]["exits"].values())
+    if marked != without + 2:
+        failed += 1
+        print(f"FAIL: {marked} exits with two markers, {without} without: the counters do not count")
+    sys.exit(1 if failed else 0)
+
+
+main()
