@@ -20,6 +20,9 @@ struct ImageHeader {
     uint64_t syscall_entry;   ///< rsp: &Regs::rsp, which holds the caller's; rcx, r11 as SYSCALL leaves them
     uint64_t syscall32_entry; ///< the same for compatibility code
     uint64_t gate_text;       ///< page of the system-call gate (home ring3), 0: none
+    uint64_t divide_entry;    ///< where vectors 0, 3 and 14 go instead of to their stubs, 0: to the stub
+    uint64_t breakpoint_entry;
+    uint64_t page_fault_entry;
 };
 
 inline constexpr uint64_t STUB_SIZE = 16;

@@ -94,9 +94,17 @@ void build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& table
                pte::data);
 }
 
-void build_idt(std::uint64_t* idt, std::uint64_t stubs) {
+std::uint64_t entry_of(const ImageHeader& header, std::uint64_t vector) {
+    const std::uint64_t own = vector == 0    ? header.divide_entry
+                              : vector == 3  ? header.breakpoint_entry
+                              : vector == 14 ? header.page_fault_entry
+                                             : 0;
+    return own != 0 ? own : header.vector_stubs + vector * STUB_SIZE;
+}
+
+void build_idt(std::uint64_t* idt, const ImageHeader& header) {
     for (std::uint64_t vector = 0; vector < 256; vector++) {
-        const std::uint64_t target = stubs + vector * STUB_SIZE;
+        const std::uint64_t target = entry_of(header, vector);
         const std::uint64_t ist = vector == 8 ? 1 : vector == 2 || vector == 18 ? 2 : vector == 1 ? 3 : 0;
         const std::uint64_t dpl = vector == 3 || vector == 4 ? 3 : 0; // what user code may raise by instruction
         idt[vector * 2] = (target & 0xffff) | static_cast<std::uint64_t>(NUCLEUS_CS) << 16 | ist << 32 |
@@ -135,7 +143,7 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     tables.map(MAILBOX_VA, mailbox_mfn, pages_for(sizeof(Mailbox)), pte::data);
     const std::uint64_t idt_mfn = frames.take();
     tables.map(IDT_VA, idt_mfn, 1, pte::rodata);
-    build_idt(ram.frame_as<std::uint64_t>(idt_mfn), place.header.vector_stubs);
+    build_idt(ram.frame_as<std::uint64_t>(idt_mfn), place.header);
 
     const std::uint64_t zero_mfn = frames.take();
     const std::uint64_t window_l1 = frames.take(window_tables);

@@ -17,6 +17,40 @@ Status set_base(Vcpu& vcpu, u32 msr, u64 base) {
     return 0;
 }
 
+/// Base of a data segment in the guest's GDT, where ring 3 could load it; false where only a real load can tell.
+bool gdt_base(const Vcpu& vcpu, u16 selector, u64& base) {
+    constexpr u64 PRESENT_DATA_RING3 = 0xf2, ACCESS_MASK = 0xfa; // present, DPL 3, code or data, not executable
+    constexpr u16 TABLE = 4, PRIVILEGE = 3;
+    if ((selector & ~PRIVILEGE) == 0) {
+        base = 0;
+        return true;
+    }
+    const unsigned index = selector >> 3;
+    if ((selector & TABLE) != 0 || index >= vcpu.gdt_entries) {
+        return false;
+    }
+    const Domain& domain = *vcpu.domain;
+    const u64* page = static_cast<const u64*>(domain.machine->frame(Mfn{vcpu.gdt_frames[index / 512]}));
+    const u64 descriptor = page[index % 512];
+    if ((descriptor >> 40 & ACCESS_MASK) != (PRESENT_DATA_RING3 & ACCESS_MASK)) {
+        return false;
+    }
+    base = (descriptor >> 16 & 0xffffff) | (descriptor >> 56 & 0xff) << 24;
+    return true;
+}
+
+/// Load the user GS selector. Where ring 3 runs natively it never sees the selector that ring 0 would load, only the
+/// base, so that is written instead where it is known: a fraction of the instructions at ring 0.
+Status set_user_gs_selector(Vcpu& vcpu, u16 selector) {
+    u64 base = 0;
+    if (vcpu.domain->boot->syscall_arrival == doorbell::SyscallArrival::page_fault && gdt_base(vcpu, selector, base)) {
+        return set_base(vcpu, MSR_KERNEL_GS_BASE, base);
+    }
+    vcpu.work.gs_selector = selector;
+    vcpu.work.flags |= ExitWork::LOAD_GS_SELECTOR;
+    return 0;
+}
+
 } // namespace
 
 /// A stack that the entry stubs could not write is kept as 0: an entry from user mode then crashes the guest.
@@ -46,9 +80,7 @@ Status do_set_segment_base(Vcpu& vcpu, const HypercallArgs& args) {
     case abi::SEGBASE_GS_KERNEL:
         return set_base(vcpu, MSR_GS_BASE, base);
     case abi::SEGBASE_GS_USER_SEL:
-        vcpu.work.gs_selector = static_cast<u16>(base);
-        vcpu.work.flags |= ExitWork::LOAD_GS_SELECTOR;
-        return 0;
+        return set_user_gs_selector(vcpu, static_cast<u16>(base));
     default:
         return -abi::XEN_EINVAL;
     }

@@ -40,6 +40,9 @@ image_header:
     .quad syscall_entry
     .quad syscall32_entry
     .quad 0
+    .quad 0
+    .quad 0
+    .quad page_fault
 
     .text
 

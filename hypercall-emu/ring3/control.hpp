@@ -15,11 +15,14 @@ struct ReturnFrame {
 struct Control {
     u8 leaving; ///< LEAVING_*: what the core's int3 asks for; 0 while a guest runs
     u8 busy;    ///< the core runs: an exception now is its own fault
-    u8 pad[6];
+    u8 zero;    ///< the core divides by it to leave with nothing else to be done
+    u8 pad[5];
     u64 core_cr3;
     ReturnFrame entry_frame; ///< to the core's entry
     ReturnFrame wake_frame;  ///< to the core after it blocked
     ReturnFrame gate_frame;  ///< to the gate's second half, on the guest kernel's stack
+    ReturnFrame call_frame;  ///< to the core for a SYSCALL that came by the gate
+    ReturnFrame fault_frame; ///< to the core for a page fault
     u64 call;                ///< LEAVING_FOR_CALL: CALL_*
     u64 call_argument;
     u64 call_result;
@@ -28,10 +31,13 @@ struct Control {
 };
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, leaving) == CONTROL_LEAVING);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, busy) == CONTROL_BUSY);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, zero) == CONTROL_ZERO);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, core_cr3) == CONTROL_CORE_CR3);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, entry_frame) == CONTROL_ENTRY_FRAME);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, wake_frame) == CONTROL_WAKE_FRAME);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, gate_frame) == CONTROL_GATE_FRAME);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, call_frame) == CONTROL_CALL_FRAME);
+static_assert(AREA_CONTROL_OFFSET + offsetof(Control, fault_frame) == CONTROL_FAULT_FRAME);
 static_assert(sizeof(ReturnFrame) == 40);
 static_assert(AREA_CONTROL_OFFSET + sizeof(Control) <= AREA_REGS_OFFSET);
 
@@ -41,7 +47,9 @@ struct Gate {
     u8 pad[7];
     u64 user_rsp;      ///< of the system call that is on its way to the guest kernel
     u64 syscall_entry; ///< where it goes
+    u64 target;        ///< where SYSCALL goes on in the gate, as the mode says
 };
+static_assert(offsetof(Gate, target) == GATE_TARGET);
 static_assert(offsetof(Gate, mode) == GATE_MODE && offsetof(Gate, user_rsp) == GATE_USER_RSP);
 static_assert(offsetof(Gate, syscall_entry) == GATE_SYSCALL_ENTRY);
 

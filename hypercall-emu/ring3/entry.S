@@ -32,6 +32,9 @@ image_header:
     .quad syscall_entry
     .quad syscall32_entry
     .quad gate_text
+    .quad divide_error
+    .quad breakpoint
+    .quad page_fault
 
     .text
 
@@ -41,13 +44,14 @@ vector_stubs:
     .set number, 0
     .rept 256
     .balign 16
-    .if number == 3
+    .if number == 0
+    jmp divide_error
+    .elseif number == 3
     jmp breakpoint
     .elseif number == 1 || number == 2 || number == 18
     pushq $number
     jmp own_stack_common
     .elseif number == 14
-    pushq $14
     jmp page_fault
     .else
     .if number == 8 || (number >= 10 && number <= 13) || number == 17 || number == 21 || number == 29 || number == 30
@@ -61,11 +65,32 @@ vector_stubs:
     .endr
 
     .balign 16
+divide_error:                                   /* depth 40; by this the core leaves, if there is nothing else to do */
+    cmpl $NUCLEUS_HIGH, 4(%rsp)
+    jne 1f
+    movq %rax, %cr3
+    movq at(AREA_REGS_OFFSET + REG_RAX, 40), %rax
+    leaq at(AREA_REGS_OFFSET + REG_RIP, 40), %rsp
+plain_iretq:
+    iretq
+1:  pushq $0
+    pushq $0
+    jmp vector_common
+
+    .balign 16
 breakpoint:                                     /* depth 40 */
-    cmpl $NUCLEUS_HIGH, 4(%rsp)                 /* rip: whose int3 is it? */
+    cmpl $GATE_HIGH, 4(%rsp)                    /* rip: whose int3 is it? */
+    jne breakpoint_elsewhere
+    cmpb $gate_core_site_end - gate_text, (%rsp)
+    jne from_gate
+    movq at(CONTROL_CORE_CR3, 40), %r11         /* r11 and the flags: SYSCALL's copy is in the frame */
+    movq %r11, %cr3
+    leaq at(CONTROL_CALL_FRAME, 40), %rsp
+    iretq
+
+breakpoint_elsewhere:
+    cmpl $NUCLEUS_HIGH, 4(%rsp)
     je from_core
-    cmpl $GATE_HIGH, 4(%rsp)
-    je from_gate
 breakpoint_to_core:
     pushq $0
     pushq $3
@@ -119,25 +144,25 @@ own_stack_at_ring0:
     iretq
 
     .balign 16
-page_fault:
-    testb $3, 24(%rsp)
-    jz from_ring0
+page_fault:                                     /* depth 48 */
+    testb $3, 16(%rsp)
+    jz 1f
     pushq %rax
     movq %cr2, %rax
-    movq %rax, at(OFF_CR2, 64)
-    movq at(CONTROL_CORE_CR3, 64), %rax
+    movq %rax, at(OFF_CR2, 56)
+    movq at(CONTROL_CORE_CR3, 56), %rax
     movq %rax, %cr3
-    leaq at(CONTROL_ENTRY_FRAME, 64), %rsp
+    leaq at(CONTROL_FAULT_FRAME, 56), %rsp
     iretq
+1:  pushq $14
+    jmp from_ring0
 
     .balign 16
 from_core:                                      /* depth 40; rax: root to run on */
     cmpb $LEAVING_FOR_CALL, at(CONTROL_LEAVING, 40)
     je serve_call
     movq %rax, %cr3
-    cmpl $0, at(OFF_WORK_FLAGS, 40)
-    jne exit_work
-    movq at(AREA_REGS_OFFSET + REG_RAX, 40), %rax
+    jmp exit_work
 leave_by_regs:
     leaq at(AREA_REGS_OFFSET + REG_RIP, 40), %rsp
 guest_iretq:
@@ -163,6 +188,7 @@ from_gate:
     popq %rax
     movq %rcx, (%rsp)
     movb $GATE_MODE_USER, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    movb $gate_user_site - gate_text, at(AREA_GATE_OFFSET + GATE_TARGET, 40)
     swapgs
 gate_iretq:
     iretq
@@ -183,6 +209,7 @@ gate_to_kernel:                                 /* a system call of user mode: r
     pushq 24(%rsp)
     popq at(AREA_GATE_OFFSET + GATE_USER_RSP, 40)
     movb $GATE_MODE_KERNEL, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    movb $gate_hypercall - gate_text, at(AREA_GATE_OFFSET + GATE_TARGET, 40)
     swapgs
     leaq at(CONTROL_GATE_FRAME, 40), %rsp
     iretq
@@ -286,6 +313,9 @@ from_ring0:
     leaq guest_iretq(%rip), %rax
     cmpq %rax, 24(%rsp)
     je refused_return
+    leaq plain_iretq(%rip), %rax
+    cmpq %rax, 24(%rsp)
+    je refused_return
     leaq gate_iretq(%rip), %rax
     cmpq %rax, 24(%rsp)
     jne nested
@@ -361,14 +391,9 @@ ring0_load_gs_fixup:
 
 #define area(x) ((x) - AREA_CORE_STACK_TOP)(%rsp)
 #define reg(x) area(AREA_REGS_OFFSET + (x))
-#define pushed(n) area(AREA_ENTRY_TOP - 64 + 8 * (n))
 
-    .balign 16
-    .globl core_entry
-core_entry:                                     /* rsp: top of the core's stack; all registers the guest's but rax */
-    cmpb $0, area(CONTROL_BUSY)
-    jne core_fault
-    movb $1, area(CONTROL_BUSY)
+/* All general registers but rax. */
+.macro save_registers
     movq %r15, reg(0)
     movq %r14, reg(8)
     movq %r13, reg(16)
@@ -383,29 +408,85 @@ core_entry:                                     /* rsp: top of the core's stack;
     movq %rdx, reg(96)
     movq %rsi, reg(104)
     movq %rdi, reg(112)
-    movq pushed(0), %rax
-    movq %rax, reg(REG_RAX)
-    movq pushed(1), %rax
-    movq %rax, reg(REG_VECTOR)
-    movq pushed(2), %rax
-    movq %rax, reg(REG_ERROR)
-    movq pushed(3), %rax
-    movq %rax, reg(REG_RIP)
-    movq pushed(4), %rax
-    movq %rax, reg(REG_CS)
-    movq pushed(5), %rax
-    movq %rax, reg(REG_RFLAGS)
-    movq pushed(6), %rax
-    movq %rax, reg(REG_RSP)
-    movq pushed(7), %rax
-    movq %rax, reg(REG_SS)
+.endm
+
+/* From what the processor pushed: `from` of its frame to `to` of Regs, by rax. */
+.macro copy_frame from, to
+    movq area(HARDWARE_FRAME + \from), %rax
+    movq %rax, reg(\to)
+.endm
+
+.macro call_core function
     leaq area(0), %rdi
     movq %rdi, %rbx
-    call ring3_enter
+    call \function
+.endm
+
+    .balign 16
+    .globl core_entry
+core_entry:                                     /* rsp: top of the core's stack; all registers the guest's but rax */
+    cmpb $0, area(CONTROL_BUSY)
+    jne core_fault
+    movb $1, area(CONTROL_BUSY)
+    save_registers
+    copy_frame -24, REG_RAX
+    copy_frame -16, REG_VECTOR
+    copy_frame -8, REG_ERROR
+    copy_frame 0, REG_RIP
+    copy_frame 8, REG_CS
+    copy_frame 16, REG_RFLAGS
+    copy_frame 24, REG_RSP
+    copy_frame 32, REG_SS
+    call_core ring3_enter
+    jmp core_exit
+
+    .balign 16
+    .globl core_entry_fault
+core_entry_fault:                               /* as core_entry, for a page fault: no vector has been pushed */
+    cmpb $0, area(CONTROL_BUSY)
+    jne core_page_fault
+    movb $1, area(CONTROL_BUSY)
+    save_registers
+    copy_frame -16, REG_RAX
+    movq $14, reg(REG_VECTOR)
+    copy_frame -8, REG_ERROR
+    copy_frame 0, REG_RIP
+    copy_frame 8, REG_CS
+    copy_frame 16, REG_RFLAGS
+    copy_frame 24, REG_RSP
+    copy_frame 32, REG_SS
+    call_core ring3_enter
+    jmp core_exit
+
+    .balign 16
+    .globl core_entry_call
+core_entry_call:                                /* a SYSCALL by the gate: rcx has its rip, r11 is lost, all else is there */
+    movb $1, area(CONTROL_BUSY)
+    movq %rax, reg(REG_RAX)
+    save_registers
+    movq $VECTOR_SYSCALL, reg(REG_VECTOR)
+    movq $0, reg(REG_ERROR)
+    movq %rcx, reg(REG_RIP)
+    copy_frame 8, REG_CS
+    copy_frame 16, REG_RFLAGS
+    movq %rax, reg(REG_R11)
+    copy_frame 24, REG_RSP
+    copy_frame 32, REG_SS
+    call_core ring3_syscall
 core_exit:                                      /* rbx: vcpu; rsp: top of the core's stack */
-    movb $LEAVING_TO_GUEST, area(CONTROL_LEAVING)
     movb $0, area(CONTROL_BUSY)
     movq OFF_CR3(%rbx), %rax
+    cmpl $0, OFF_WORK_FLAGS(%rbx)
+    jne 1f
+    call restore_registers
+    divb area(CONTROL_ZERO)
+1:  movb $LEAVING_TO_GUEST, area(CONTROL_LEAVING)
+    call restore_registers
+    int3
+
+restore_registers:                              /* all but rax; depth: one return address */
+#undef area
+#define area(x) ((x) - AREA_CORE_STACK_TOP + 8)(%rsp)
     movq reg(0), %r15
     movq reg(8), %r14
     movq reg(16), %r13
@@ -420,7 +501,9 @@ core_exit:                                      /* rbx: vcpu; rsp: top of the co
     movq reg(96), %rdx
     movq reg(104), %rsi
     movq reg(112), %rdi
-    int3
+    ret
+#undef area
+#define area(x) ((x) - AREA_CORE_STACK_TOP)(%rsp)
 
     .globl core_wake
 core_wake:                                      /* from boot or block: Regs is whole already */
@@ -430,9 +513,11 @@ core_wake:                                      /* from boot or block: Regs is w
     call ring3_wake
     jmp core_exit
 
+core_page_fault:                                /* its frame has no vector yet */
+    movq $14, area(HARDWARE_FRAME - 16)
 core_fault:                                     /* an exception in the core itself */
     leaq area(0), %rdi
-    leaq pushed(1), %rsi
+    leaq area(HARDWARE_FRAME - 16), %rsi
     call ring3_core_fault
     jmp core_exit
 
@@ -452,13 +537,15 @@ core_call:                                      /* rdi: control; ring 0 keeps wh
     .section .gate, "ax", @progbits
     .balign 4096
     .globl gate_text
-gate_text:                                      /* LSTAR: rcx, r11: rip, rflags */
-    cmpb $GATE_MODE_USER, gate(GATE_MODE)
-    jb gate_core
-    ja gate_hypercall
+gate_text:                                      /* LSTAR: rcx, r11: rip, rflags, which are the processor's own too */
+    jmp *gate(GATE_TARGET)
+
+    .globl gate_user_site
+gate_user_site:
     int3
 gate_user_site_end:
 
+    .globl gate_hypercall
 gate_hypercall:
     cmpl $HYPERCALL_IRET, %eax
     jne gate_core
@@ -469,12 +556,12 @@ gate_hypercall:
     jnz gate_core
     movq IRET_RCX(%rsp), %r11
     cmpq %r11, IRET_RIP(%rsp)
-    jne gate_core_iret
+    jne gate_core
     movzwl IRET_CS(%rsp), %r11d
     cmpl $0x33, %r11d
     je 1f
     cmpl $SEL_USER_CS, %r11d
-    jne gate_core_iret
+    jne gate_core
 1:  movq IRET_RIP(%rsp), %rcx
     movq IRET_R11(%rsp), %r11
     movq IRET_RAX(%rsp), %rax
@@ -485,8 +572,7 @@ gate_hypercall:
     .globl gate_iret_site_end
 gate_iret_site_end:
 
-gate_core_iret:
-    movl $RFLAGS_ALWAYS, %r11d
+    .globl gate_core
 gate_core:
     int3
     .globl gate_core_site_end

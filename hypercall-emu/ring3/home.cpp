@@ -14,7 +14,11 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern char core_entry[];
 [[gnu::visibility("hidden")]] extern char core_wake[];
 [[gnu::visibility("hidden")]] extern char gate_text[];
-[[gnu::visibility("hidden")]] extern char gate_core_site_end[];
+[[gnu::visibility("hidden")]] extern char gate_user_site[];
+[[gnu::visibility("hidden")]] extern char gate_hypercall[];
+[[gnu::visibility("hidden")]] extern char gate_core[];
+[[gnu::visibility("hidden")]] extern char core_entry_call[];
+[[gnu::visibility("hidden")]] extern char core_entry_fault[];
 [[gnu::visibility("hidden")]] extern char gate_iret_site_end[];
 [[gnu::visibility("hidden")]] extern char gate_kernel_entry[];
 }
@@ -64,10 +68,7 @@ void undo_syscall(Regs& regs) {
 void leave_gate(Vcpu& vcpu) {
     Regs& regs = *vcpu.regs;
     const u64 offset = gate_offset(vcpu, regs.rip);
-    if (regs.vector == 3 && offset == offset_in_gate(gate_core_site_end)) {
-        undo_syscall(regs);
-        regs.vector = vector::SYSCALL;
-    } else if (regs.vector == 3 && offset == offset_in_gate(gate_iret_site_end) && vcpu.kernel_mode) {
+    if (regs.vector == 3 && offset == offset_in_gate(gate_iret_site_end) && vcpu.kernel_mode) {
         // The way back to user mode, with an event pending: complete the return, and let the event interrupt it.
         set_kernel_mode(vcpu, false);
         regs.rip = regs.rcx;
@@ -92,6 +93,8 @@ void set_gate(Vcpu& vcpu) {
                       vcpu.info64().evtchn_upcall_mask == 0;
     gate.mode = vcpu.kernel_mode ? GATE_MODE_KERNEL : fast ? GATE_MODE_USER : 0;
     gate.syscall_entry = vcpu.syscall_entry;
+    const char* target = vcpu.kernel_mode ? gate_hypercall : fast ? gate_user_site : gate_core;
+    gate.target = gate_va(vcpu) + offset_in_gate(target);
     control_of(vcpu).gate_frame.rsp = vcpu.kernel_sp;
 }
 
@@ -110,6 +113,12 @@ void run_core(Vcpu& vcpu) {
 } // namespace
 
 // ---- at ring 3 ----
+
+/// A SYSCALL by the gate.
+extern "C" void ring3_syscall(Vcpu& vcpu) {
+    vcpu.kernel_mode = gate_of(vcpu).mode == GATE_MODE_KERNEL ? 1 : 0;
+    run_core(vcpu);
+}
 
 extern "C" void ring3_enter(Vcpu& vcpu) {
     vcpu.kernel_mode = gate_of(vcpu).mode == GATE_MODE_KERNEL ? 1 : 0;
@@ -162,6 +171,8 @@ extern "C" void ring3_start(Vcpu& vcpu) {
     control.core_cr3 = boot.core_root_mfn << PAGE_SHIFT;
     control.entry_frame = to_core(core_entry, area);
     control.wake_frame = to_core(core_wake, area);
+    control.call_frame = to_core(core_entry_call, area);
+    control.fault_frame = to_core(core_entry_fault, area);
     control.gate_frame = {gate_va(vcpu) + offset_in_gate(gate_kernel_entry), abi::x64::FLAT_KERNEL_CS, RFLAGS_ALWAYS, 0,
                           abi::x64::FLAT_KERNEL_SS};
     start_local_apic();
