@@ -56,7 +56,7 @@ std::vector<Leaf> from_processor() {
         __cpuid_count(number, sub, leaf.a, leaf.b, leaf.c, leaf.d);
         leaves.push_back(leaf);
     };
-    const std::uint32_t top = std::min(__get_cpuid_max(0, nullptr), 0x1fU);
+    const std::uint32_t top = std::min<std::uint32_t>(__get_cpuid_max(0, nullptr), 0x1f);
     for (std::uint32_t number = 0; number <= top; number++) {
         const bool has_sub = number == 4 || number == 7 || number == 0xd;
         const std::uint32_t subs = number == 0xd ? 19 : has_sub ? 4 : 1;
