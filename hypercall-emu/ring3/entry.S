@@ -83,9 +83,10 @@ breakpoint:                                     /* depth 40 */
     jne breakpoint_elsewhere
     cmpb $gate_core_site_end - gate_text, (%rsp)
     jne from_gate
-    movq at(CONTROL_CORE_CR3, 40), %r11         /* r11 and the flags: SYSCALL's copy is in the frame */
-    movq %r11, %cr3
-    leaq at(CONTROL_CALL_FRAME, 40), %rsp
+    pushq %rax
+    movq at(CONTROL_CORE_CR3, 48), %rax
+    movq %rax, %cr3
+    leaq at(CONTROL_CALL_FRAME, 48), %rsp
     iretq
 
 breakpoint_elsewhere:
@@ -187,6 +188,7 @@ from_gate:
     movq %rax, %cr3
     popq %rax
     movq %rcx, (%rsp)
+    orb $2, 17(%rsp)                            /* IF, which SYSCALL cleared */
     movb $GATE_MODE_USER, at(AREA_GATE_OFFSET + GATE_MODE, 40)
     movb $gate_user_site - gate_text, at(AREA_GATE_OFFSET + GATE_TARGET, 40)
     swapgs
@@ -460,16 +462,13 @@ core_entry_fault:                               /* as core_entry, for a page fau
 
     .balign 16
     .globl core_entry_call
-core_entry_call:                                /* a SYSCALL by the gate: rcx has its rip, r11 is lost, all else is there */
+core_entry_call:                                /* a SYSCALL by the gate: rcx, r11 have its rip and rflags */
     movb $1, area(CONTROL_BUSY)
-    movq %rax, reg(REG_RAX)
     save_registers
+    copy_frame -8, REG_RAX
     movq $VECTOR_SYSCALL, reg(REG_VECTOR)
     movq $0, reg(REG_ERROR)
-    movq %rcx, reg(REG_RIP)
     copy_frame 8, REG_CS
-    copy_frame 16, REG_RFLAGS
-    movq %rax, reg(REG_R11)
     copy_frame 24, REG_RSP
     copy_frame 32, REG_SS
     call_core ring3_syscall
@@ -537,7 +536,7 @@ core_call:                                      /* rdi: control; ring 0 keeps wh
     .section .gate, "ax", @progbits
     .balign 4096
     .globl gate_text
-gate_text:                                      /* LSTAR: rcx, r11: rip, rflags, which are the processor's own too */
+gate_text:                                      /* LSTAR: rcx, r11: rip, rflags; interrupts are off, SFMASK says so */
     jmp *gate(GATE_TARGET)
 
     .globl gate_user_site

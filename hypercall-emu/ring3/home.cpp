@@ -72,6 +72,7 @@ void leave_gate(Vcpu& vcpu) {
         // The way back to user mode, with an event pending: complete the return, and let the event interrupt it.
         set_kernel_mode(vcpu, false);
         regs.rip = regs.rcx;
+        regs.rflags |= rflags::IF;
         vcpu.info64().evtchn_upcall_mask = 0;
         regs.vector = vector::RETURNED;
     } else if (!vcpu.kernel_mode) {
@@ -116,6 +117,7 @@ void run_core(Vcpu& vcpu) {
 
 /// A SYSCALL by the gate.
 extern "C" void ring3_syscall(Vcpu& vcpu) {
+    undo_syscall(*vcpu.regs);
     vcpu.kernel_mode = gate_of(vcpu).mode == GATE_MODE_KERNEL ? 1 : 0;
     run_core(vcpu);
 }
