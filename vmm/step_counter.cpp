@@ -21,7 +21,7 @@ bool in_nucleus(std::uint64_t va) {
     return va >= NUCLEUS_VA && va < slot_va(NUCLEUS_SLOT + 1);
 }
 
-bool has_error_code(std::uint64_t vector) {
+bool has_error_code(unsigned vector) {
     return vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 ||
            vector == 30;
 }
@@ -43,8 +43,7 @@ std::unique_ptr<StepCounter> StepCounter::from_environment(KvmVcpu& vcpu, const 
 }
 
 StepCounter::StepCounter(KvmVcpu& vcpu, const GuestRam& ram, const NucleusPlace& place, std::FILE* out)
-    : vcpu_{vcpu}, ram_{ram}, header_{place.header},
-      stub_root_mfn_{place.stub_root_mfn}, mailbox_{*place.mailbox}, out_{out} {}
+    : vcpu_{vcpu}, ram_{ram}, stub_root_mfn_{place.stub_root_mfn}, mailbox_{*place.mailbox}, out_{out} {}
 
 StepCounter::~StepCounter() {
     std::fclose(out_);
@@ -68,11 +67,11 @@ void StepCounter::after_request() {
 void StepCounter::begin(std::string operation) {
     operation_ = std::move(operation);
     ring0_ = ring3_ = guest_ = nr_entries_ = 0;
-    for (std::uint64_t vector = 0; vector < 256; vector++) {
-        watch_entry(header_.vector_stubs + vector * STUB_SIZE);
+    for (unsigned vector = 0; vector < 256; vector++) {
+        watch_entry(gate_target(vector), has_error_code(vector) ? 24 : 16);
     }
-    watch_entry(area_va(0) + AREA_SYSCALL_STUB);
-    watch_entry(area_va(0) + AREA_SYSCALL32_STUB);
+    watch_entry(area_va(0) + AREA_SYSCALL_STUB, 0);
+    watch_entry(area_va(0) + AREA_SYSCALL32_STUB, 0);
     kvm_regs regs{};
     (void)::ioctl(vcpu_.fd(), KVM_GET_REGS, &regs);
     previous_ = regs.rip;
@@ -86,8 +85,8 @@ void StepCounter::end() {
     kvm_guest_debug off{};
     (void)::ioctl(vcpu_.fd(), KVM_SET_GUEST_DEBUG, &off);
     vcpu_.state().kvm_valid_regs = 0;
-    for (const auto& [va, code] : entries_) {
-        std::memcpy(at(va), code.data(), code.size());
+    for (const auto& [va, entry] : entries_) {
+        std::memcpy(at(va), entry.code.data(), entry.code.size());
     }
     entries_.clear();
     lifted_ = 0;
@@ -140,14 +139,15 @@ void StepCounter::count_previous(std::uint64_t now) {
 }
 
 /// The guest came to an entry point, where our OUT stands: put the first instruction back and go to it.
-bool StepCounter::enter_at(std::uint64_t entry) {
-    const auto found = entries_.find(entry);
+bool StepCounter::enter_at(std::uint64_t va) {
+    const auto found = entries_.find(va);
     if (found == entries_.end()) {
         return false;
     }
     nr_entries_++;
-    std::memcpy(at(entry), found->second.data(), found->second.size());
-    lifted_ = entry;
+    const Entry& entry = found->second;
+    std::memcpy(at(va), entry.code.data(), entry.code.size());
+    lifted_ = va;
     kvm_regs regs = vcpu_.state().s.regs.regs;
     // KVM completes the OUT, which moves RIP, when the vCPU runs next: let it do so first.
     vcpu_.state().immediate_exit = 1;
@@ -158,13 +158,12 @@ bool StepCounter::enter_at(std::uint64_t entry) {
 }
 
 /// Take the trap flag out of the frame, or of R11, that the processor has just written.
-void StepCounter::hide_trap_flag(std::uint64_t entry, kvm_regs& regs) const {
-    if (entry < header_.vector_stubs || entry >= header_.vector_stubs + 256 * STUB_SIZE) {
+void StepCounter::hide_trap_flag(const Entry& entry, kvm_regs& regs) const {
+    if (entry.saved_flags == 0) {
         regs.r11 &= ~trap_flag;
         return;
     }
-    const std::uint64_t vector = (entry - header_.vector_stubs) / STUB_SIZE;
-    std::byte* saved = at(regs.rsp + (has_error_code(vector) ? 24 : 16));
+    std::byte* saved = at(regs.rsp + entry.saved_flags);
     if (saved != nullptr) {
         std::uint64_t flags = 0;
         std::memcpy(&flags, saved, sizeof(flags));
@@ -173,12 +172,24 @@ void StepCounter::hide_trap_flag(std::uint64_t entry, kvm_regs& regs) const {
     }
 }
 
-void StepCounter::watch_entry(std::uint64_t va) {
+void StepCounter::watch_entry(std::uint64_t va, std::uint64_t saved_flags) {
     std::byte* code = at(va);
-    if (code != nullptr) {
-        std::memcpy(entries_[va].data(), code, sizeof(write_to_entry_port));
-        std::memcpy(code, write_to_entry_port, sizeof(write_to_entry_port));
+    if (code == nullptr || entries_.contains(va)) {
+        return;
     }
+    Entry& entry = entries_[va];
+    entry.saved_flags = saved_flags;
+    std::memcpy(entry.code.data(), code, entry.code.size());
+    std::memcpy(code, write_to_entry_port, sizeof(write_to_entry_port));
+}
+
+/// Where the IDT sends a vector.
+std::uint64_t StepCounter::gate_target(unsigned vector) const {
+    std::uint64_t gate[2] = {};
+    if (const std::byte* descriptor = at(IDT_VA + vector * sizeof(gate)); descriptor != nullptr) {
+        std::memcpy(gate, descriptor, sizeof(gate));
+    }
+    return (gate[0] & 0xffff) | (gate[0] >> 48) << 16 | gate[1] << 32;
 }
 
 /// A byte of the nucleus in 4 KiB pages, by the page tables that every root shares.

@@ -36,29 +36,34 @@ public:
     bool on_exit();
 
 private:
+    struct Entry {
+        std::array<std::byte, 2> code; ///< its first bytes
+        std::uint64_t saved_flags = 0; ///< where above RSP the processor saves the flags there, 0: in R11
+    };
+
     StepCounter(KvmVcpu& vcpu, const GuestRam& ram, const NucleusPlace& place, std::FILE* out);
 
     void begin(std::string operation);
     void end();
     bool step_from_here();
     void count_previous(std::uint64_t now);
-    bool enter_at(std::uint64_t entry);
-    void watch_entry(std::uint64_t va);
-    void hide_trap_flag(std::uint64_t entry, kvm_regs& regs) const;
+    bool enter_at(std::uint64_t va);
+    void watch_entry(std::uint64_t va, std::uint64_t saved_flags);
+    void hide_trap_flag(const Entry& entry, kvm_regs& regs) const;
+    [[nodiscard]] std::uint64_t gate_target(unsigned vector) const;
     [[nodiscard]] std::byte* at(std::uint64_t va) const;
 
     KvmVcpu& vcpu_;
     const GuestRam& ram_;
-    doorbell::ImageHeader header_;
     std::uint64_t stub_root_mfn_;
     const doorbell::Mailbox& mailbox_;
     std::FILE* out_;
 
     bool active_ = false;
     std::string operation_;
-    std::map<std::uint64_t, std::array<std::byte, 2>> entries_; ///< the first bytes of each
-    std::uint64_t lifted_ = 0;   ///< entry point whose first instruction is there, to be stepped over
-    std::uint64_t previous_ = 0; ///< instruction that the step in progress executes
+    std::map<std::uint64_t, Entry> entries_; ///< by address
+    std::uint64_t lifted_ = 0;               ///< entry point whose first instruction is there, to be stepped over
+    std::uint64_t previous_ = 0;             ///< instruction that the step in progress executes
     bool previous_ring3_ = false;
     std::uint64_t ring0_ = 0, ring3_ = 0, guest_ = 0, nr_entries_ = 0;
 };

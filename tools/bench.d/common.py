@@ -68,7 +68,7 @@ def where():
                 return file.read().strip()
         except OSError:
             return default
-    load = first("/proc/loadavg").split()[0]
+    load = os.environ.get("PARAPET_BENCH_LOAD") or first("/proc/loadavg").split()[0]  # of the machine below the rig
     rig = os.path.exists("/sys/module/kvm_amd") and "parapet.work=" in first("/proc/cmdline")
     return {"in_rig": rig, "host_kernel": os.uname().release, "cpus": os.cpu_count(), "load_at_start": load}
 

@@ -59,7 +59,7 @@ def trap(result):
         return value
     def whole(name):
         steps = get(name, "instructions")
-        return steps["ring0"] + steps["ring3"] if steps else None
+        return steps["ring0"] + steps["ring3"] if steps and steps["ring3"] is not None else None
     checks = [(f"{name} against Xen", get(name, "ratio"), 1.0, 0.7, "")
               for name in ("null_hypercall", "page_fault_user", "mmu_update_128")]
     checks += [("instructions: system call and back", whole("syscall_return"), 80, 50, ""),
