@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Floating-point and vector state across context switches: several processes keep values of their own in every register
-// that the processor offers (x87, SSE, AVX, AVX-512), with control words of their own, while they yield, spin until they
-// are preempted and take signals whose handler uses the same registers. `vector_state SECONDS`; exit status 1: lost.
+// that the processor offers (x87, SSE, AVX, AVX-512), with control words of their own, while they yield, spin until
+// they are preempted and take signals whose handler uses the same registers. `vector_state SECONDS`; exit status 1:
+// lost.
 #include <array>
 #include <chrono>
 #include <csignal>
@@ -106,8 +107,8 @@ void hold(Width width, const Registers& from, Registers& to, std::uint64_t yield
         asm volatile(EACH16(LOAD_YMM) LOAD_REST HOLD EACH16(SAVE_YMM) SAVE_REST "vzeroupper\n\t" HOLD_OPERANDS);
         break;
     case Width::avx512:
-        asm volatile(EACH32(LOAD_ZMM) EACH_MASK(LOAD_K) LOAD_REST HOLD EACH32(SAVE_ZMM) EACH_MASK(SAVE_K)
-                         SAVE_REST "vzeroupper\n\t" HOLD_OPERANDS);
+        asm volatile(EACH32(LOAD_ZMM) EACH_MASK(LOAD_K) LOAD_REST HOLD EACH32(SAVE_ZMM) EACH_MASK(SAVE_K) SAVE_REST
+                     "vzeroupper\n\t" HOLD_OPERANDS);
         break;
     }
 }
