@@ -96,8 +96,8 @@ def host(result):
     for row in result["rows"]:
         found[row["operation"]] = row
         rows.append([row["operation"], number(row["guest_ns"] / 1000), number(row["host_ns"] / 1000 if row["host_ns"] else None),
-                     number(row["host_over_guest"], 3)])
-    table(["operation", "guest us", "host us", "host/guest"], rows)
+                     number(row["host_over_guest"], 3), number(row["best_host_over_guest"], 3)])
+    table(["operation", "guest us", "host us", "host/guest", "best/best"], rows)
     def us(name):
         return found[name]["guest_ns"] / 1000 if name in found else None
     compute = found.get("compute", {}).get("host_over_guest")
