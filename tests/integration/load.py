@@ -10,8 +10,8 @@ from harness import domain, passes, prepared, test, value
 
 @test
 def forks():
-    outcome = passes(domain("load", cmdline="parapet.processes=1000", limit=200))
-    return f"4000 processes in {value(outcome, 'forks took')} s"
+    outcome = passes(domain("load", cmdline="parapet.processes=250", limit=200))
+    return f"1000 processes in {value(outcome, 'forks took')} s"
 
 
 @test
