@@ -164,6 +164,7 @@ Result<std::uint64_t> KvmVcpu::get_msr(std::uint32_t index) {
 
 Result<void> KvmVcpu::set_msrs(const std::vector<std::pair<std::uint32_t, std::uint64_t>>& values) {
     std::vector<kvm_msr_entry> entries;
+    entries.reserve(values.size());
     for (const auto& [index, value] : values) {
         entries.push_back({index, 0, value});
     }

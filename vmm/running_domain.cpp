@@ -136,7 +136,7 @@ void RunningDomain::end(End how, int exit_code, std::string message, std::string
     io_.stop();
 }
 
-void RunningDomain::on_stop(DomainStop stop) {
+void RunningDomain::on_stop(const DomainStop& stop) {
     switch (stop.kind) {
     case DomainStop::Kind::poweroff:
         ports_->take([this](std::uint32_t port) { on_port(port); }); // what the guest said last

@@ -45,7 +45,7 @@ private:
     void on_port(std::uint32_t port);
     void pump_store();
     void end(DomainResult::End how, int exit_code, std::string message, std::string report = {});
-    void on_stop(DomainStop stop);
+    void on_stop(const DomainStop& stop);
     void fill_statistics();
 
     const DomainConfig& config_;

@@ -31,7 +31,7 @@ void fill_calls(doorbell::CrashReport& report, const CallTrace& trace) {
         const CallTrace::Call& call = trace.calls[(trace.count - count + i) % CallTrace::SIZE];
         report.calls[i].number = call.number;
         for (unsigned j = 0; j < 4; j++) {
-            report.calls[i].argument[j] = call.argument[j];
+            report.calls[i].argument[j] = call.args.a[j];
         }
         report.calls[i].result = call.result;
         report.calls[i].rip = call.rip;

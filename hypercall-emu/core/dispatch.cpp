@@ -10,15 +10,20 @@ namespace parapet::nucleus {
 
 namespace {
 
-CallTrace::Call& trace_call(Vcpu& vcpu, u64 number, const HypercallArgs& args) {
+/// The record of a call that begins. Its arguments are filled in by the caller.
+CallTrace::Call& begin_call(Vcpu& vcpu, u64 number) {
     CallTrace::Call& call = vcpu.trace.calls[vcpu.trace.count++ % CallTrace::SIZE];
     call.number = number;
-    for (unsigned i = 0; i < 4; i++) {
-        call.argument[i] = args.a[i];
-    }
     call.rip = vcpu.regs->rip;
-    call.result = 0;
     return call;
+}
+
+/// Run it by the table. The arguments are read from the record: one copy serves the handler and the crash report.
+Status run_call(Vcpu& vcpu, CallTrace::Call& call) {
+    const HypercallEntry* entry = find_hypercall(call.number);
+    const Status result = entry == nullptr ? -abi::XEN_ENOSYS : entry->guest64(vcpu, call.args);
+    call.result = result;
+    return result;
 }
 
 /// Issue the instruction again, with the arguments that say how far it came.
@@ -36,28 +41,25 @@ void rewind_hypercall(Vcpu& vcpu) {
 
 } // namespace
 
-Status call_hypercall(Vcpu& vcpu, u64 number, const HypercallArgs& args) {
-    const HypercallEntry* entry = find_hypercall(number);
-    CallTrace::Call& call = trace_call(vcpu, number, args);
-    const Status result = entry == nullptr ? -abi::XEN_ENOSYS : entry->guest64(vcpu, args);
-    call.result = result;
-    return result;
-}
-
 void dispatch_hypercall(Vcpu& vcpu) {
     Regs& regs = *vcpu.regs;
     const u64 number = regs.rax;
     if (number < 64) {
         vcpu.domain->machine->mailbox->counters.hypercalls[number]++;
     }
-    const HypercallArgs args{{regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9}};
     vcpu.preempted = false;
     vcpu.units_done = 0;
-    vcpu.switched_context = false;
     if (number != abi::HYPERVISOR_iret) {
         vcpu.last_fault.count = 0;
     }
-    const Status result = call_hypercall(vcpu, number, args);
+    CallTrace::Call& call = begin_call(vcpu, number);
+    call.args.a[0] = regs.rdi;
+    call.args.a[1] = regs.rsi;
+    call.args.a[2] = regs.rdx;
+    call.args.a[3] = regs.r10;
+    call.args.a[4] = regs.r8;
+    call.args.a[5] = regs.r9;
+    const Status result = run_call(vcpu, call);
     if (vcpu.domain->dead) {
         return;
     }
@@ -95,13 +97,15 @@ Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
             status = -abi::XEN_EFAULT;
             break;
         }
-        HypercallArgs call;
-        for (unsigned j = 0; j < 6; j++) {
-            call.a[j] = entry.args[j];
-        }
         // iret would leave the batch; the ABI does not allow it inside one.
-        const u64 result = entry.op == abi::HYPERVISOR_iret ? static_cast<u64>(-abi::XEN_EINVAL)
-                                                            : static_cast<u64>(call_hypercall(vcpu, entry.op, call));
+        u64 result = static_cast<u64>(-abi::XEN_EINVAL);
+        if (entry.op != abi::HYPERVISOR_iret) {
+            CallTrace::Call& call = begin_call(vcpu, entry.op);
+            for (unsigned j = 0; j < 6; j++) {
+                call.args.a[j] = entry.args[j];
+            }
+            result = static_cast<u64>(run_call(vcpu, call));
+        }
         if (vcpu.domain->dead) {
             break;
         }

@@ -22,8 +22,6 @@ struct HypercallEntry {
 
 /// Run the hypercall in the vCPU's registers and store its result (or rewind to continue it).
 void dispatch_hypercall(Vcpu& vcpu);
-/// Run one hypercall by number (also for multicall). -ENOSYS for what the table has not.
-[[nodiscard]] Status call_hypercall(Vcpu& vcpu, u64 number, const HypercallArgs& args);
 
 /// Ask that this hypercall be issued again with `args` once pending events were looked at. The handler returns the
 /// value at once; partial progress must be in `args` and in guest memory.

@@ -305,7 +305,7 @@ Status do_iret(Vcpu& vcpu, const HypercallArgs&) {
         regs.rcx = regs.rip;
     }
     vcpu.info64().evtchn_upcall_mask = (frame.rflags & rflags::IF) != 0 ? 0 : 1;
-    vcpu.switched_context = true;
+    regs.vector = vector::RETURNED; // there is no SYSCALL any more to return from
     return static_cast<Status>(frame.rax);
 }
 

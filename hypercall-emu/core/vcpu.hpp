@@ -72,7 +72,7 @@ struct CallTrace {
     static constexpr unsigned SIZE = 16;
     struct Call {
         u64 number;
-        u64 argument[4];
+        HypercallArgs args;
         Status result;
         u64 rip;
     } calls[SIZE];
@@ -109,8 +109,7 @@ struct Vcpu {
     bool preempted; ///< the running hypercall asked for continuation (continue_hypercall)
     HypercallArgs continuation;
     bool in_multicall;
-    bool switched_context; ///< iret replaced the registers: there is no result to store
-    bool poll_wait;        ///< SCHEDOP_poll: woken by any of the polled ports
+    bool poll_wait; ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;
     bool hold_events; ///< the guest is in the middle of a step of ours: deliver events at its end
     Callback event_callback, failsafe_callback, syscall32_callback, sysenter_callback, nmi_callback;

@@ -44,6 +44,30 @@ image_header:
     .quad 0
     .quad page_fault
 
+/* The rest of Regs, below the vector; then the core's stack. rdi, rbx: vcpu. */
+.macro save_registers
+    pushq %rdi
+    pushq %rsi
+    pushq %rdx
+    pushq %rcx
+    pushq %rax
+    pushq %r8
+    pushq %r9
+    pushq %r10
+    pushq %r11
+    pushq %rbx
+    pushq %rbp
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    cld
+    movq %rsp, %rdi
+    andq $AREA_MASK, %rdi           /* rdi: vcpu */
+    leaq AREA_CORE_STACK_TOP(%rdi), %rsp
+    movq %rdi, %rbx
+.endm
+
     .text
 
 /* Vectors with an error code: 8, 10-14, 17, 21, 29, 30. */
@@ -113,26 +137,7 @@ vector_common:
     testb $3, 24(%rsp)              /* cs of the frame: from ring 3? */
     jz from_ring0
 save_and_enter:
-    pushq %rdi
-    pushq %rsi
-    pushq %rdx
-    pushq %rcx
-    pushq %rax
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
-    pushq %rbx
-    pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    cld
-    movq %rsp, %rdi
-    andq $AREA_MASK, %rdi           /* rdi: vcpu */
-    leaq AREA_CORE_STACK_TOP(%rdi), %rsp
-    movq %rdi, %rbx
+    save_registers
     call ring0_enter
 return_to_guest:                    /* rbx: vcpu */
     leaq (AREA_ENTRY_TOP - REGS_SIZE)(%rbx), %rsp
@@ -215,14 +220,37 @@ system_call_slow:
 from_guest_kernel:
     cmpl $HYPERCALL_IRET, %eax
     je fast_iret
-hypercall_slow:
+hypercall:
     movq $SEL_USER_SS, 8(%rsp)
     pushq %r11
     pushq $SEL_USER_CS
     pushq %rcx
     pushq $0
     pushq $VECTOR_SYSCALL
-    jmp save_and_enter
+    save_registers
+    call ring0_hypercall
+    testl %eax, %eax                /* nothing but to return to the instruction behind SYSCALL? */
+    jz return_to_guest
+    leaq (AREA_ENTRY_TOP - REGS_SIZE)(%rbx), %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbp
+    popq %rbx
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rax
+    addq $8, %rsp
+    popq %rdx
+    popq %rsi
+    popq %rdi
+    movq 16(%rsp), %rcx
+    movq 32(%rsp), %r11
+    movq 40(%rsp), %rsp
+    sysretq
 
 /* The iret hypercall: rsp of the guest points at a struct iret_context. rax is free until it is loaded from there. */
 fast_iret:                          /* depth 16 */
@@ -254,16 +282,16 @@ iret_loads:
 iret_loads_end:
     movq at(OFF_INFO, 48), %rax
     movb $0, INFO_MASK(%rax)
-    movb 16(%rsp), %al
-    andb $3, %al
-    cmpb $3, %al
-    jne iret_to_kernel
+    testb $2, 16(%rsp)              /* to user mode? Of the kernel's own frames cs says privilege 0 */
+    jz iret_to_kernel
+    orb $3, 16(%rsp)
     movq at(OFF_USER_CR3, 48), %rax
     movq %rax, %cr3
     movb $0, at(OFF_KERNEL_MODE, 48)
     swapgs
     popq %rax
-    jmp guest_iretq
+user_iretq:
+    iretq
 iret_to_kernel:
     orb $3, 16(%rsp)
     popq %rax
@@ -277,7 +305,7 @@ iret_slow:
     movq %rax, %rcx
     movl $HYPERCALL_IRET, %eax
     movl $RFLAGS_ALWAYS, %r11d
-    jmp hypercall_slow
+    jmp hypercall
 
 /* #PF. Depth 48: the error code has been pushed. */
     .balign 16
@@ -414,7 +442,11 @@ from_ring0:
     pushq %rax
     leaq guest_iretq(%rip), %rax
     cmpq %rax, 24(%rsp)
+    je refused_return
+    leaq user_iretq(%rip), %rax
+    cmpq %rax, 24(%rsp)
     jne nested
+refused_return:
     /* The frame to be returned was refused. It still lies at the end of the entry stack, and all general registers are
        the guest's again: enter as if the guest had faulted. */
     popq %rax

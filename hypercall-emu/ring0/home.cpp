@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Home ring0: from the entry stubs to the core and back. The core's wishes (ExitWork) are carried out here.
+#include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "hypercall-emu/core/start.hpp"
 #include "hypercall-emu/ring0/asm_offsets.hpp"
@@ -102,6 +103,19 @@ extern "C" void ring0_enter(Vcpu& vcpu) {
         vcpu.dr[6] = read_dr6();
     }
     run_core(vcpu);
+}
+
+/// A hypercall. True: the guest goes on behind its SYSCALL, and nothing else is to be done first.
+extern "C" int ring0_hypercall(Vcpu& vcpu) {
+    dispatch_hypercall(vcpu);
+    const bool plain = vcpu.work.flags == 0 && !event_deliverable(vcpu) && !vcpu.domain->dead &&
+                       vcpu.regs->vector == vector::SYSCALL && is_canonical(vcpu.regs->rip);
+    if (plain) {
+        return 1;
+    }
+    vcpu.regs->vector = vector::RETURNED;
+    run_core(vcpu);
+    return 0;
 }
 
 extern "C" void ring0_start(Vcpu& vcpu) {
