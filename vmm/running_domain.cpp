@@ -112,10 +112,41 @@ void RunningDomain::wait_for_doorbell() {
 }
 
 void RunningDomain::wait_for_signals() {
-    signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
     signals_->async_wait([this](const boost::system::error_code& error, int signal) {
+        if (error) {
+            return;
+        }
+        if (signal == SIGTERM && !shutting_down_ && guest_heeds_shutdown()) {
+            shut_down_by_guest(signal);
+            wait_for_signals();
+        } else {
+            end_by_signal(signal);
+        }
+    });
+}
+
+void RunningDomain::end_by_signal(int signal) {
+    end(End::left, 128 + signal, "ended by signal " + std::to_string(signal));
+}
+
+/// A guest that watches control/shutdown says so (Linux: drivers/xen/manage.c).
+bool RunningDomain::guest_heeds_shutdown() const {
+    const auto feature = store_.read("/local/domain/" + std::to_string(guest_domid) + "/control/feature-poweroff");
+    return feature && *feature == "1";
+}
+
+/// Ask the guest to power off, and end the domain if it has not by then.
+void RunningDomain::shut_down_by_guest(int signal) {
+    constexpr std::chrono::seconds patience{10};
+    shutting_down_ = true;
+    if (!xenstore::request_shutdown(store_, xenstore::DomId{guest_domid}, "poweroff")) {
+        end_by_signal(signal);
+        return;
+    }
+    shutdown_patience_.emplace(io_, patience);
+    shutdown_patience_->async_wait([this, signal](const boost::system::error_code& error) {
         if (!error) {
-            end(End::left, 128 + signal, "ended by signal " + std::to_string(signal));
+            end_by_signal(signal);
         }
     });
 }
@@ -163,6 +194,7 @@ DomainResult RunningDomain::run() {
     thread_->count_steps(StepCounter::from_environment(vcpu_, ram_, place_));
     doorbell_.emplace(io_, ::dup(doorbell_fd_.get()));
     wait_for_doorbell();
+    signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
     wait_for_signals();
     if (config_.deadline) {
         deadline_.emplace(io_, *config_.deadline);

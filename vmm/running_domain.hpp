@@ -42,6 +42,9 @@ public:
 private:
     void wait_for_doorbell();
     void wait_for_signals();
+    void end_by_signal(int signal);
+    [[nodiscard]] bool guest_heeds_shutdown() const;
+    void shut_down_by_guest(int signal);
     void on_port(std::uint32_t port);
     void pump_store();
     void end(DomainResult::End how, int exit_code, std::string message, std::string report = {});
@@ -59,7 +62,7 @@ private:
     boost::asio::io_context io_{1};
     std::optional<boost::asio::posix::stream_descriptor> doorbell_;
     std::optional<boost::asio::signal_set> signals_;
-    std::optional<boost::asio::steady_timer> deadline_;
+    std::optional<boost::asio::steady_timer> deadline_, shutdown_patience_;
     std::optional<PortMailbox> ports_;
     xenstore::Store store_;
     std::optional<xenstore::Connection> connection_;
@@ -72,6 +75,7 @@ private:
     std::optional<VcpuThread> thread_;
     DomainResult result_;
     bool ended_ = false;
+    bool shutting_down_ = false; ///< the guest was asked to power off
     std::chrono::steady_clock::time_point started_;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A handler that returns to the faulting instruction, for ever. Parapet crashes it once it is sure (sooner on a
-// fast machine); Xen lets it go on. Harmless to the host.
+// A handler of the guest kernel's that returns to the faulting instruction, for ever. Parapet crashes it once it is
+// sure; Xen lets it go on until the timeout.
 #include "guests/lib/console.hpp"
 #include "guests/lib/kernel.hpp"
 #include "guests/lib/traps.hpp"

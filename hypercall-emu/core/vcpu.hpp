@@ -92,7 +92,7 @@ struct Vcpu {
     ExitWork work;
     u8 kernel_mode; ///< 1: the guest kernel runs, 0: guest user mode
     u8 syscall_masks_events;
-    u8 reserved;
+    u8 fault_samples; ///< counts kernel faults of the fast path; at 0 the core has a look at one
     u8 ts;            ///< CR0.TS as the guest set it
     u32 irq_bits;     ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
     u64 syscalls;     ///< counted by the fast path

@@ -16,6 +16,7 @@
 #define MSR_WRITE_SIZE 16
 #define OFF_KERNEL_MODE 184
 #define OFF_SYSCALL_MASKS 185
+#define OFF_FAULT_SAMPLES 186
 #define OFF_SYSCALLS 192
 #define OFF_SYSCALL_STUB 200
 #define OFF_PAGE_FAULT_ADDRESS 432
@@ -114,6 +115,7 @@ static_assert(offsetof(Vcpu, info) == OFF_INFO);
 static_assert(offsetof(Vcpu, syscall_entry) == OFF_SYSCALL_ENTRY);
 static_assert(offsetof(Vcpu, kernel_mode) == OFF_KERNEL_MODE);
 static_assert(offsetof(Vcpu, syscall_masks_events) == OFF_SYSCALL_MASKS);
+static_assert(offsetof(Vcpu, fault_samples) == OFF_FAULT_SAMPLES);
 static_assert(offsetof(Vcpu, syscalls) == OFF_SYSCALLS);
 static_assert(offsetof(Vcpu, syscall_stub) == OFF_SYSCALL_STUB);
 static_assert(offsetof(Vcpu, traps) + 14 * sizeof(TrapHandler) + offsetof(TrapHandler, address) ==

@@ -368,6 +368,8 @@ user_fault_stores_end:
     jmp guest_iretq
 
 page_fault_of_kernel:
+    incb at(OFF_FAULT_SAMPLES, 72)
+    jz page_fault_slow              /* one in 256: does the guest loop on it? */
     movl 24(%rsp), %ecx
     andl $3, %ecx
     cmpl $3, %ecx                   /* a write to a page that is present: perhaps to a page table */
