@@ -37,13 +37,16 @@ RingMove ConsoleRing::take_output(std::span<char> to) {
         std::memcpy(to.data(), shared_->out + out_cons_ % out_size, first);
         std::memcpy(to.data() + first, shared_->out, wanted - first);
         out_cons_ += static_cast<std::uint32_t>(wanted);
-        // A guest may sleep until there is the room it wants, and nothing tells us how much: so tell it of any.
-        move = {.bytes = wanted, .notify = wanted != 0, .broken = false};
+        move = {.bytes = wanted, .notify = false, .broken = false};
     }
-    if (move.notify) {
-        // Release: the guest may reuse the room only after the bytes were copied out.
-        std::atomic_ref{shared_->out_cons}.store(out_cons_, std::memory_order_release);
-    }
+    // The guest may reuse the room only after the bytes were copied out. And the index first, then the look at the
+    // ring: a guest that finds no room and sleeps has either seen the index or is seen here.
+    const std::uint32_t before = prod - pending;
+    std::atomic_ref{shared_->out_cons}.store(out_cons_, std::memory_order_seq_cst);
+    const std::uint32_t filled = std::atomic_ref{shared_->out_prod}.load(std::memory_order_seq_cst) - before;
+    // Nothing tells us for how much room a guest sleeps; with half of the ring free it has no reason to. Telling it of
+    // every byte would cost an event each, and Linux's console never sleeps.
+    move.notify = move.broken || (move.bytes != 0 && filled > out_size / 2);
     return move;
 }
 

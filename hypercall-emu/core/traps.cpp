@@ -89,9 +89,9 @@ bool pushes_error_code(unsigned vector) {
     return vector < 32 && (WITH_ERROR >> vector & 1) != 0;
 }
 
-/// The same fault of the guest kernel at the same place, over and over with nothing else in between but returns from its
-/// handler: it will never go on. User mode may do so as long as it likes: its kernel can end it. The home ring0 shows one
-/// page fault in 256 (Vcpu::fault_samples), so there the bound is that much longer.
+/// The same fault of the guest kernel at the same place, over and over with nothing else in between but returns from
+/// its handler: it will never go on. User mode may do so as long as it likes: its kernel can end it. The home ring0
+/// shows one page fault in 256 (Vcpu::fault_samples), so there the bound is that much longer.
 bool loops_on_fault(Vcpu& vcpu, u64 vector) {
     constexpr u64 BOUND = 1000;
     if (!vcpu.kernel_mode) {

@@ -126,6 +126,10 @@ TEST_F(ConsoleBackendTest, OutputReachesPipeAndObserver) {
     backend->on_guest_kick();
     EXPECT_EQ(read_available(out.read_end), "parapet-init: 1.5\r\n");
     EXPECT_EQ(observed, "parapet-init: 1.5\r\n");
+    EXPECT_EQ(notified, 0); // a guest with more than half of its ring free waits for nothing
+    guest_writes(std::string(1500, 'x'));
+    backend->on_guest_kick();
+    EXPECT_EQ(read_available(out.read_end).size(), 1500U);
     EXPECT_EQ(notified, 1);
 }
 
