@@ -157,15 +157,17 @@ class Terminal:
 
 @test
 def terminal_restored():
-    """By power-off, by Ctrl-], by SIGTERM and by a guest that crashes, the terminal is as it was."""
-    for how, status in (("poweroff", 0), ("escape", 0), ("term", 143), ("crash", 3)):
+    """By power-off, by Ctrl-], by signals and by a guest that crashes, the terminal is as it was.
+
+    SIGTERM asks the guest to power off, and this one does; SIGINT ends the domain."""
+    for how, status in (("poweroff", 0), ("escape", 0), ("term", 0), ("int", 130), ("crash", 3)):
         terminal = Terminal(domain_command("orders"))
         terminal.expect(b"orders: ready")
         check(termios.tcgetattr(terminal.slave) != terminal.before, "the terminal is not raw while the guest runs")
         if how == "escape":
             os.write(terminal.master, b"\x1d")
-        elif how == "term":
-            terminal.process.send_signal(signal.SIGTERM)
+        elif how in ("term", "int"):
+            terminal.process.send_signal(signal.SIGTERM if how == "term" else signal.SIGINT)
         else:
             os.write(terminal.master, b"panic\r" if how == "crash" else b"poweroff\r")
         outcome = terminal.finish()
