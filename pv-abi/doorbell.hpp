@@ -43,7 +43,7 @@ inline constexpr uint64_t DESCRIPTOR_VA = slot_va(DESCRIPTOR_SLOT);
 inline constexpr uint64_t GATE_VA = slot_va(GATE_SLOT);
 inline constexpr uint64_t GATE_SIZE = 2 * 4096; ///< code, then the vCPU's data (read-only for ring 3)
 
-inline constexpr uint64_t VCPU_AREA_SIZE = 64 * 1024; ///< see hypercall-emu/core/vcpu_area.hpp
+inline constexpr uint64_t VCPU_AREA_SIZE = 64 * 1024; ///< see nucleus_image.hpp
 inline constexpr unsigned MAX_VCPUS = 32;
 
 inline constexpr uint64_t GDT_WINDOW_SIZE = 64 * 1024; ///< 14 guest pages, then two of the nucleus
@@ -64,13 +64,13 @@ inline constexpr uint8_t SPURIOUS_VECTOR = 0xff;
 
 inline constexpr uint64_t BOOT_MAGIC = 0x746f6f6274507250ULL;
 
-/// How a SYSCALL at ring 3 arrives at the nucleus (SUBSTRATES: probed at start).
+/// How a SYSCALL at ring 3 arrives at the nucleus (docs/substrates.md: probed at start).
 enum class SyscallArrival : uint32_t {
     ring0 = 0,      ///< at LSTAR, at ring 0, as the processor manuals say
     page_fault = 1, ///< at LSTAR but still at ring 3: a #PF with RIP = CR2 = LSTAR
 };
 
-/// Where the C++ core runs (DESIGN: homes).
+/// Where the C++ core runs (docs/architecture.md: homes).
 enum class Home : uint32_t { ring0 = 0, ring3 = 1 };
 
 /// One CPUID leaf of the policy that the guest kernel sees.

@@ -59,7 +59,7 @@ void report_and_stop(Vcpu& vcpu, doorbell::Request kind, const char* reason, Gue
     copy_bytes(&report.regs, vcpu.regs, sizeof(Regs));
     report.cr2 = vcpu.cr2;
     report.kernel_root = vcpu.kernel_cr3;
-    report.user_root = vcpu.user_cr3;
+    report.user_root = vcpu.user_root == NO_MFN ? 0 : vcpu.user_cr3;
     report.guest_kernel_mode = vcpu.kernel_mode;
     report.vcpu = vcpu.id;
     fill_walk(report, vcpu, va);

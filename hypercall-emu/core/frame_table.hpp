@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The frame table: one word per machine frame with its owner, type and counts (DESIGN: memory invariants 1-4).
+// The frame table: one word per machine frame with its owner, type and counts (docs/architecture.md: invariants 1-4).
 //
 //   63     62..60   59..34        33..29   28..26  25..0
 //   .      owner    references    flags    type    type count

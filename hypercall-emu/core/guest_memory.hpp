@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checked access to guest memory: the only way the core follows a guest pointer (DESIGN invariant 5).
+// Checked access to guest memory: the only way the core follows a guest pointer (docs/architecture.md: invariant 5).
 //
 // The walk is done in software through the vCPU's current root, so it works alike in every home and needs no fault
 // handler. An address in the hole, non-canonical, unmapped or (for writes) read-only fails; the caller answers -EFAULT.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Page types and page-table validation (DESIGN: memory invariants 1-4).
+// Page types and page-table validation (docs/architecture.md: invariants 1-4).
 //
 //   none --first writable mapping--> writable --count 0--> none
 //   none --entry of level n+1, or pin--> validate all entries --> l<n> --count 0--> drop all entries --> none

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The roots that a vCPU runs on: CR3 only ever holds a validated, referenced L4 (DESIGN: memory invariant 3).
+// The roots that a vCPU runs on: CR3 only ever holds a validated, referenced L4 (docs/architecture.md: invariant 3).
 #include "hypercall-emu/core/mm.hpp"
 
 namespace parapet::nucleus {

@@ -100,7 +100,8 @@ inline void queue_msr(Vcpu& vcpu, u32 index, u64 value) {
             return;
         }
     }
-    // MAX_MSRS distinct MSRs are all that the core ever writes: FS, GS, kernel GS base, TSC deadline, LSTAR's kin.
+    // MAX_MSRS distinct MSRs are all that is ever queued: FS, GS and kernel GS base, TSC deadline, TSC_AUX, end of
+    // interrupt.
     work.msrs[work.nr_msrs++] = {index, value};
     work.flags |= ExitWork::WRITE_MSR;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // `int n` of the guest, for where it reaches us as a fault: as #GP with an IDT error code, because the processor's
-// gates are for ring 0 only, or as #UD, because the substrate does not run it (SUBSTRATES.md section 2).
+// gates are for ring 0 only, or as #UD, because the substrate does not run it (docs/substrates.md).
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/instruction.hpp"
 #include "hypercall-emu/core/services.hpp"

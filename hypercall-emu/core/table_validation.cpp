@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Page-table entries: what one may say, and which references it holds (DESIGN: memory invariants 1-3).
+// Page-table entries: what one may say, and which references it holds (docs/architecture.md: invariants 1-3).
 #include "hypercall-emu/core/table_validation.hpp"
 
 #include "hypercall-emu/core/services.hpp"

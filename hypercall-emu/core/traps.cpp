@@ -5,7 +5,8 @@
 //
 // cs has the saved event mask in bits 32-39, and a requested privilege level of 0 when the guest kernel was
 // interrupted; rflags.IF is the inverse of that mask. (Xen public headers: arch-x86/xen-x86_64.h; the frame is what
-// every PV kernel's entry code expects.) The fast paths in ring0/entry.S and ring3/entry.S build the same frame.
+// every PV kernel's entry code expects.) The fast paths in ring0/entry.S and the gate of ring3/entry.S build the same
+// frame.
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/mm.hpp"

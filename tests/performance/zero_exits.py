@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """No operation of the hot paths leaves the VM to the vmm process: guests/bench does each of them few and many times, and
-the exits that the statistics count must not differ. So says DESIGN.md: system call, page fault, context switch,
+the exits that the statistics count must not differ. So says docs/architecture.md: system call, page fault, context switch,
 page-table updates, timer, event, block and unblock.
 
 usage: zero_exits.py BUILD-FOLDER [parapet run's OPTION]...

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// DESIGN's memory invariants against a guest that means harm. After every step of a seeded random walk through the
-// page-table, descriptor and balloon calls, all that the frame table says is derived again from the tables themselves,
-// from the roots as the processor walks them, and from what a processor that flushes only when told may still remember.
+// The memory invariants of docs/architecture.md against a guest that means harm. After every step of a seeded random
+// walk through the page-table, descriptor and balloon calls, all that the frame table says is derived again from the
+// tables themselves, from the roots as the processor walks them, and from what a processor that flushes only when told
+// may still remember.
 #include <gtest/gtest.h>
 
 #include <array>

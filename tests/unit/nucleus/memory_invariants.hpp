@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts afresh what every frame of a FakeVm should hold, and compares with the frame table (DESIGN: memory
-// invariants 1-4). Knows of table entries, pins and roots: not for tests that lend frames otherwise (descriptors,
-// areas).
+// Counts afresh what every frame of a FakeVm should hold, and compares with the frame table (docs/architecture.md:
+// memory invariants 1-4). Knows of table entries, pins and roots: not for tests that lend frames otherwise
+// (descriptors, areas).
 #pragma once
 
 #include <gtest/gtest.h>
