@@ -90,20 +90,31 @@ bool pushes_error_code(unsigned vector) {
     return vector < 32 && (WITH_ERROR >> vector & 1) != 0;
 }
 
-/// The same fault of the guest kernel at the same place, over and over with nothing else in between but returns from
-/// its handler: it will never go on. User mode may do so as long as it likes: its kernel can end it. The home ring0
-/// shows one page fault in 256 (Vcpu::fault_samples), so there the bound is that much longer.
+/// A mix of all registers at the fault, rip and rsp among them: equal mixes mean that nothing moved.
+u64 mix_registers(const Regs& regs) {
+    u64 mix = regs.rip ^ regs.rsp << 1;
+    const u64* general = &regs.r15;
+    for (unsigned i = 0; i < 15; i++) {
+        mix = (mix << 7 | mix >> 57) ^ general[i];
+    }
+    return mix;
+}
+
+/// The same fault of the guest kernel with the same registers, over and over with nothing else in between but returns
+/// from its handler: it will never go on. User mode may do so as long as it likes: its kernel can end it. The home
+/// ring0 shows the core one page fault in 256 (Vcpu::fault_samples), so there each counts for as many.
 bool loops_on_fault(Vcpu& vcpu, u64 vector) {
-    constexpr u64 BOUND = 1000;
+    constexpr u64 BOUND = 200000;
     if (!vcpu.kernel_mode) {
         return false;
     }
-    const Regs& regs = *vcpu.regs;
+    const u64 registers = mix_registers(*vcpu.regs);
     auto& last = vcpu.last_fault;
-    if (last.rip == regs.rip && last.rsp == regs.rsp && last.cr2 == vcpu.cr2 && last.vector == vector) {
-        return ++last.count > BOUND;
+    if (last.registers == registers && last.cr2 == vcpu.cr2 && last.vector == vector) {
+        last.count += vcpu.domain->boot->home == doorbell::Home::ring0 ? 256 : 1;
+        return last.count > BOUND;
     }
-    last = {regs.rip, regs.rsp, vcpu.cr2, vector, 0};
+    last = {registers, vcpu.cr2, vector, 0};
     return false;
 }
 

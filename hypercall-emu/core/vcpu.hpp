@@ -133,7 +133,7 @@ struct Vcpu {
     u32 double_faults;
     bool tlb_stale; ///< a writable mapping was dropped and may linger in this vCPU's TLB
     struct {
-        u64 rip, rsp, cr2, vector, count;
+        u64 registers, cr2, vector, count;
     } last_fault; ///< to notice a guest that loops on one fault
     CallTrace trace;
 
