@@ -25,6 +25,7 @@
  * Interrupts are off throughout, but for the one `sti; hlt` of wait_for_interrupt().
  */
 #include "hypercall-emu/ring0/asm_offsets.hpp"
+#include "hypercall-emu/ring0/shared_entry.inc"
 
 #define at(x, depth) ((x) - AREA_ENTRY_TOP + (depth))(%rsp)
 
@@ -94,43 +95,7 @@ vector_stubs:
     .endr
 
 
-/* #DB, NMI and #MC have stacks of their own: they may come at ring 0 at any time, even before SYSCALL's stub has loaded
-   one. From ring 3 they go on like the others, on the entry stack. At ring 0 they are ignored: no debug address of a
-   guest's is ours, but `mov ss` can carry a watchpoint's trap into SYSCALL. Depth: 40 bytes of a frame, then the vector. */
-    .balign 16
-own_stack_common:
-    testb $3, 16(%rsp)
-    jz own_stack_at_ring0
-    pushq %rax
-    pushq %rcx                      /* rcx rax vector rip cs rflags rsp ss */
-    movq %rsp, %rax
-    andq $AREA_MASK, %rax
-    addq $AREA_ENTRY_TOP, %rax
-    movq 56(%rsp), %rcx
-    movq %rcx, -8(%rax)
-    movq 48(%rsp), %rcx
-    movq %rcx, -16(%rax)
-    movq 40(%rsp), %rcx
-    movq %rcx, -24(%rax)
-    movq 32(%rsp), %rcx
-    movq %rcx, -32(%rax)
-    movq 24(%rsp), %rcx
-    movq %rcx, -40(%rax)
-    movq $0, -48(%rax)
-    movq 16(%rsp), %rcx
-    movq %rcx, -56(%rax)
-    movq 8(%rsp), %rcx
-    movq %rcx, -64(%rax)
-    popq %rcx
-    leaq -64(%rax), %rsp
-    popq %rax
-    jmp save_and_enter
-own_stack_at_ring0:
-    movq %rax, (%rsp)
-    xorl %eax, %eax
-    movq %rax, %dr6
-    popq %rax
-    iretq
+    own_stack_entry save_and_enter
 
     .balign 16
 vector_common:
@@ -459,35 +424,7 @@ refused_return:
     jmp save_and_enter
 
 nested:
-    pushq %rdi
-    pushq %rsi
-    pushq %rdx
-    pushq %rcx
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
-    pushq %rbx
-    cld
-    movq %rsp, %rbx
-    leaq 80(%rsp), %rdi             /* &vector */
-    movq %rsp, %rsi
-    andq $AREA_MASK, %rsi           /* every nucleus stack lies in the vCPU's area */
-    andq $-16, %rsp
-    call ring0_nested
-    movq %rbx, %rsp
-    popq %rbx
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rcx
-    popq %rdx
-    popq %rsi
-    popq %rdi
-    popq %rax
-    addq $16, %rsp
-    iretq
+    nested_entry ring0_nested
 
 /* void ring0_load_gs(u32 selector): the guest kernel's GS is active here; its user GS is the other one. */
     .globl ring0_load_gs

@@ -17,6 +17,7 @@
  * `at(x, depth)` is area offset x when `depth` bytes have been pushed.
  */
 #include "hypercall-emu/ring0/asm_offsets.hpp"
+#include "hypercall-emu/ring0/shared_entry.inc"
 
 #define at(x, depth) ((x) - AREA_ENTRY_TOP + (depth))(%rsp)
 
@@ -106,43 +107,7 @@ enter_core:
     iretq
 
 
-/* #DB, NMI and #MC have stacks of their own: they may come at ring 0 at any time, even before SYSCALL's stub has loaded
-   one. From ring 3 they go on like the others, on the entry stack. At ring 0 they are ignored: no debug address of a
-   guest's is ours, but `mov ss` can carry a watchpoint's trap into SYSCALL. Depth: 40 bytes of a frame, then the vector. */
-    .balign 16
-own_stack_common:
-    testb $3, 16(%rsp)
-    jz own_stack_at_ring0
-    pushq %rax
-    pushq %rcx                      /* rcx rax vector rip cs rflags rsp ss */
-    movq %rsp, %rax
-    andq $AREA_MASK, %rax
-    addq $AREA_ENTRY_TOP, %rax
-    movq 56(%rsp), %rcx
-    movq %rcx, -8(%rax)
-    movq 48(%rsp), %rcx
-    movq %rcx, -16(%rax)
-    movq 40(%rsp), %rcx
-    movq %rcx, -24(%rax)
-    movq 32(%rsp), %rcx
-    movq %rcx, -32(%rax)
-    movq 24(%rsp), %rcx
-    movq %rcx, -40(%rax)
-    movq $0, -48(%rax)
-    movq 16(%rsp), %rcx
-    movq %rcx, -56(%rax)
-    movq 8(%rsp), %rcx
-    movq %rcx, -64(%rax)
-    popq %rcx
-    leaq -64(%rax), %rsp
-    popq %rax
-    jmp enter_core
-own_stack_at_ring0:
-    movq %rax, (%rsp)
-    xorl %eax, %eax
-    movq %rax, %dr6
-    popq %rax
-    iretq
+    own_stack_entry enter_core
 
     .balign 16
 page_fault:                                     /* depth 48 */
@@ -344,35 +309,7 @@ refused_return:
     jmp enter_core
 
 nested:
-    pushq %rdi
-    pushq %rsi
-    pushq %rdx
-    pushq %rcx
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
-    pushq %rbx
-    cld
-    movq %rsp, %rbx
-    leaq 80(%rsp), %rdi                         /* &vector */
-    movq %rsp, %rsi
-    andq $AREA_MASK, %rsi
-    andq $-16, %rsp
-    call ring3_nested
-    movq %rbx, %rsp
-    popq %rbx
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rcx
-    popq %rdx
-    popq %rsi
-    popq %rdi
-    popq %rax
-    addq $16, %rsp
-    iretq
+    nested_entry ring3_nested
 
     .globl ring0_load_gs
 ring0_load_gs:
@@ -529,63 +466,6 @@ core_call:                                      /* rdi: control; ring 0 keeps wh
     movb $0, (%rdi)
     ret
 
-/* ---- the gate: ring 3, in every root, mapped once per vCPU with that vCPU's struct Gate one page behind ---- */
-
-#define gate(x) gate_text + 4096 + (x)(%rip)
-
-    .section .gate, "ax", @progbits
-    .balign 4096
-    .globl gate_text
-gate_text:                                      /* LSTAR: rcx, r11: rip, rflags; interrupts are off, SFMASK says so */
-    jmp *gate(GATE_TARGET)
-
-    .globl gate_user_site
-gate_user_site:
-    int3
-gate_user_site_end:
-
-    .globl gate_hypercall
-gate_hypercall:
-    cmpl $HYPERCALL_IRET, %eax
-    jne gate_core
-    /* iret to user mode of 64-bit code, where rcx is rip as after any system call, events unmasked, no single-step */
-    testb $2, IRET_RFLAGS + 1(%rsp)
-    jz gate_core
-    testb $1, IRET_RFLAGS + 1(%rsp)
-    jnz gate_core
-    movq IRET_RCX(%rsp), %r11
-    cmpq %r11, IRET_RIP(%rsp)
-    jne gate_core
-    movzwl IRET_CS(%rsp), %r11d
-    cmpl $0x33, %r11d
-    je 1f
-    cmpl $SEL_USER_CS, %r11d
-    jne gate_core
-1:  movq IRET_RIP(%rsp), %rcx
-    movq IRET_R11(%rsp), %r11
-    movq IRET_RAX(%rsp), %rax
-    pushq IRET_RFLAGS(%rsp)
-    popfq
-    movq IRET_RSP(%rsp), %rsp
-    int3
-    .globl gate_iret_site_end
-gate_iret_site_end:
-
-    .globl gate_core
-gate_core:
-    int3
-    .globl gate_core_site_end
-gate_core_site_end:
-
-    .globl gate_kernel_entry
-gate_kernel_entry:                              /* on the guest kernel's stack: the frame of a system call */
-    pushq $SEL_USER_SS
-    pushq gate(GATE_USER_RSP)
-    pushq %r11
-    pushq $SEL_USER_CS
-    pushq %rcx
-    pushq %r11
-    pushq %rcx
-    jmp *gate(GATE_SYSCALL_ENTRY)
+#include "hypercall-emu/ring3/gate.inc"
 
     .section .note.GNU-stack, "", @progbits
