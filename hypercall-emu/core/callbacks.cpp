@@ -12,13 +12,11 @@ namespace {
 Status register_nmi(Vcpu& vcpu, u64 address) {
     if (!is_guest_va(address))
         return -abi::XEN_EINVAL;
-    vcpu.nmi_callback = {.address = address, .mask_events = true};
     vcpu.traps[abi::TRAP_nmi] = {.address = address, .cs = abi::x64::FLAT_KERNEL_CS, .flags = abi::TI_IF};
     return 0;
 }
 
 Status unregister_nmi(Vcpu& vcpu) {
-    vcpu.nmi_callback = {};
     vcpu.traps[abi::TRAP_nmi] = {};
     return 0;
 }

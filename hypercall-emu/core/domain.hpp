@@ -75,6 +75,9 @@ struct Domain {
     bool dead;
     u32 nr_vcpus;
     Vcpu* vcpus[doorbell::MAX_VCPUS];
+
+    /// Does the guest mean itself by this domain id?
+    [[nodiscard]] bool is_self(u64 id) const { return id == abi::DOMID_SELF || id == domid; }
     static constexpr unsigned NR_WATCHDOGS = 2;
     u64 watchdog_deadline_ns[NR_WATCHDOGS]; ///< 0: not in use
     u32 shutdown_code_plus_1;               ///< SCHEDOP_shutdown_code, 0: not set

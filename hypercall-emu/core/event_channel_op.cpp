@@ -13,10 +13,6 @@ namespace {
 /// Xen's numbers for a domain that was given no interrupt: below this it is refused, from this on it does not exist.
 constexpr u32 NR_PIRQS = 256;
 
-bool is_self(const Domain& domain, abi::domid_t id) {
-    return id == abi::DOMID_SELF || id == domain.domid;
-}
-
 /// Why a request about another domain fails: domain 0 exists but is not ours to ask about.
 Status refuse_domain(abi::domid_t id) {
     return id == 0 ? -abi::XEN_EPERM : -abi::XEN_ESRCH;
@@ -35,7 +31,7 @@ Status alloc_unbound(Vcpu& vcpu, GuestVa arg) {
     abi::evtchn_alloc_unbound op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    if (!is_self(domain, op.dom))
+    if (!domain.is_self(op.dom))
         return refuse_domain(op.dom);
     const u32 port = free_port(domain);
     if (port == 0)
@@ -56,7 +52,7 @@ Status bind_interdomain(Vcpu& vcpu, GuestVa arg) {
         return -abi::XEN_EFAULT;
     if (op.remote_dom == 0)
         return -abi::XEN_EINVAL; // domain 0 offers this domain no port
-    if (!is_self(domain, op.remote_dom))
+    if (!domain.is_self(op.remote_dom))
         return -abi::XEN_ESRCH;
     const u32 port = free_port(domain);
     if (port == 0)
@@ -202,7 +198,7 @@ Status status(Vcpu& vcpu, GuestVa arg) {
     abi::evtchn_status op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    if (!is_self(domain, op.dom))
+    if (!domain.is_self(op.dom))
         return refuse_domain(op.dom);
     if (op.port >= NR_CHANNELS)
         return -abi::XEN_EINVAL;
@@ -249,7 +245,7 @@ Status bind_vcpu(Domain& domain, const abi::evtchn_bind_vcpu& op) {
 }
 
 Status reset(Domain& domain, abi::domid_t dom) {
-    if (!is_self(domain, dom))
+    if (!domain.is_self(dom))
         return refuse_domain(dom);
     for (u32 port = 1; port < NR_CHANNELS; port++)
         if (domain.channels[port].state != ChannelState::closed)

@@ -12,7 +12,7 @@ int16_t resolve(const Domain& domain, const abi::gnttab_copy_ptr64& end, u32 len
                 Mfn& frame) {
     if (end.domid != abi::DOMID_SELF && !by_ref)
         return abi::GNTST_permission_denied; // a frame of another domain's
-    if (end.domid != abi::DOMID_SELF && end.domid != domain.domid)
+    if (!domain.is_self(end.domid))
         return abi::GNTST_bad_domain;
     if (!by_ref) {
         frame = {end.u.gmfn};

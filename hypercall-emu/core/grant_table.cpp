@@ -10,7 +10,7 @@ namespace {
 
 /// GNTST_* for an operation on the table of `domid`.
 int16_t table_owner(const Domain& domain, u16 domid) {
-    if (names_self(domain, domid))
+    if (domain.is_self(domid))
         return abi::GNTST_okay;
     return domid == 0 ? abi::GNTST_permission_denied : abi::GNTST_bad_domain;
 }
@@ -82,7 +82,7 @@ Status get_version(Vcpu& vcpu, GuestVa arg) {
     abi::gnttab_get_version op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    if (!names_self(*vcpu.domain, op.dom))
+    if (!vcpu.domain->is_self(op.dom))
         return other_domain(op.dom);
     op.version = vcpu.domain->grants.version == 2 ? 2 : 1;
     return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;

@@ -89,7 +89,7 @@ Status check(const Domain& domain, const abi::xen_memory_exchange64& op) {
         return -abi::XEN_EINVAL;
     if (op.in.extent_order > MAX_EXTENT_ORDER || op.out.extent_order > MAX_EXTENT_ORDER)
         return -abi::XEN_EPERM;
-    return names_self(domain, op.in.domid) ? 0 : other_domain(op.in.domid);
+    return domain.is_self(op.in.domid) ? 0 : other_domain(op.in.domid);
 }
 
 } // namespace

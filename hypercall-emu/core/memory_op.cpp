@@ -16,7 +16,7 @@ Status reservation_size(Vcpu& vcpu, unsigned command, GuestVa arg) {
     abi::xen_memory_domain op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    if (!names_self(domain, op.domid))
+    if (!domain.is_self(op.domid))
         return other_domain(op.domid);
     switch (command) {
     case abi::XENMEM_current_reservation:
@@ -78,14 +78,14 @@ Status physmap_of_translated(Vcpu& vcpu, GuestVa arg) {
     Operation op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    return names_self(*vcpu.domain, op.domid) ? -abi::XEN_EACCES : other_domain(op.domid);
+    return vcpu.domain->is_self(op.domid) ? -abi::XEN_EACCES : other_domain(op.domid);
 }
 
 Status remove_from_physmap(Vcpu& vcpu, GuestVa arg) {
     abi::xen_remove_from_physmap64 op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    if (!names_self(*vcpu.domain, op.domid))
+    if (!vcpu.domain->is_self(op.domid))
         return other_domain(op.domid);
     return vcpu.domain->frames.domain_owns(Mfn{op.gpfn}) ? 0 : -abi::XEN_ENOENT;
 }

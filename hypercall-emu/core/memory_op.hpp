@@ -9,10 +9,6 @@ namespace parapet::nucleus {
 /// Largest extent that a domain without devices may ask for, as in Xen.
 inline constexpr unsigned MAX_EXTENT_ORDER = 9;
 
-/// Does `domid` name this domain?
-[[nodiscard]] inline bool names_self(const Domain& domain, u16 domid) {
-    return domid == abi::DOMID_SELF || domid == domain.domid;
-}
 /// What naming another domain costs: Dom0 exists, but is not this domain's to touch.
 [[nodiscard]] inline Status other_domain(u16 domid) {
     return domid == 0 ? -abi::XEN_EPERM : -abi::XEN_ESRCH;

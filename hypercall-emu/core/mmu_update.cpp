@@ -13,10 +13,6 @@ namespace {
 /// Bit of `count` that says: this call continues an earlier one, whose progress is in *pdone already.
 constexpr u64 CONTINUED = 1ULL << 31;
 
-bool names_self(const Domain& domain, u64 domid) {
-    return domid == abi::DOMID_SELF || domid == domain.domid;
-}
-
 /// A page that is no table: the guest may change it in place by machine address.
 Status write_plain_frame(Vcpu& vcpu, Mfn mfn, u64 offset, u64 value) {
     const Status status = acquire_type(vcpu, mfn, FrameType::writable);
@@ -79,7 +75,7 @@ Status do_mmu_update(Vcpu& vcpu, const HypercallArgs& args) {
     const GuestVa pdone{args.a[2]};
     const u64 table_domain = (args.a[3] >> 16) & 0xffff; // one more than the domid, 0: the caller
     const u64 frame_domain = args.a[3] & 0xffff;
-    if (!names_self(*vcpu.domain, frame_domain) || (table_domain != 0 && !names_self(*vcpu.domain, table_domain - 1))) {
+    if (!vcpu.domain->is_self(frame_domain) || (table_domain != 0 && !vcpu.domain->is_self(table_domain - 1))) {
         return -abi::XEN_EPERM;
     }
     u32 done_before = 0;
@@ -137,7 +133,7 @@ Status do_update_va_mapping(Vcpu& vcpu, const HypercallArgs& args) {
 
 /// As above for another domain: only the initial domain may; for itself it is the plain call.
 Status do_update_va_mapping_otherdomain(Vcpu& vcpu, const HypercallArgs& args) {
-    return names_self(*vcpu.domain, args.a[3] & 0xffff) ? do_update_va_mapping(vcpu, args) : -abi::XEN_EPERM;
+    return vcpu.domain->is_self(args.a[3] & 0xffff) ? do_update_va_mapping(vcpu, args) : -abi::XEN_EPERM;
 }
 
 } // namespace parapet::nucleus

@@ -102,7 +102,7 @@ Status do_mmuext_op(Vcpu& vcpu, const HypercallArgs& args) {
     const u64 count = static_cast<u32>(args.a[1]) & ~CONTINUED;
     const GuestVa pdone{args.a[2]};
     const u64 foreign = args.a[3] & 0xffff;
-    if (foreign != abi::DOMID_SELF && foreign != vcpu.domain->domid) {
+    if (!vcpu.domain->is_self(foreign)) {
         return -abi::XEN_EPERM;
     }
     u32 done_before = 0;

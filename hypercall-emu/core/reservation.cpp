@@ -96,7 +96,7 @@ Status change_reservation(Vcpu& vcpu, const HypercallArgs& args) {
     abi::xen_memory_reservation64 wanted;
     if (!get(vcpu, wanted, GuestVa{args.a[1]}) || wanted.nr_extents > MAX_EXTENTS || done >= wanted.nr_extents)
         return start;
-    if (!names_self(domain, wanted.domid))
+    if (!domain.is_self(wanted.domid))
         return wanted.domid == 0 ? -abi::XEN_EPERM : start;
     const Extents extents{
         {wanted.extent_start}, wanted.nr_extents, wanted.extent_order, frame_limit(domain, wanted.mem_flags)};

@@ -112,7 +112,7 @@ struct Vcpu {
     bool poll_wait; ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;
     bool hold_events; ///< the guest is in the middle of a step of ours: deliver events at its end
-    Callback event_callback, failsafe_callback, syscall32_callback, sysenter_callback, nmi_callback;
+    Callback event_callback, failsafe_callback, syscall32_callback;
     u64 kernel_ss;
     u64 info_mfn; ///< frame of a registered vcpu_info, ~0: in shared_info
     u64 gdt_frames[16];
@@ -130,7 +130,6 @@ struct Vcpu {
     u64 time_area_va;
     Mfn kernel_root, user_root; ///< user_root NO_MFN: none
     u32 iopl;
-    u32 double_faults;
     bool tlb_stale; ///< a writable mapping was dropped and may linger in this vCPU's TLB
     struct {
         u64 registers, cr2, vector, count;

@@ -69,6 +69,26 @@ image_header:
     movq %rdi, %rbx
 .endm
 
+/* All general registers from Regs; rsp then points at its vector. rbx: vcpu. */
+.macro restore_registers
+    leaq (AREA_ENTRY_TOP - REGS_SIZE)(%rbx), %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbp
+    popq %rbx
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rax
+    popq %rcx
+    popq %rdx
+    popq %rsi
+    popq %rdi
+.endm
+
     .text
 
 /* Vectors with an error code: 8, 10-14, 17, 21, 29, 30. */
@@ -105,22 +125,7 @@ save_and_enter:
     save_registers
     call ring0_enter
 return_to_guest:                    /* rbx: vcpu */
-    leaq (AREA_ENTRY_TOP - REGS_SIZE)(%rbx), %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbp
-    popq %rbx
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rax
-    popq %rcx
-    popq %rdx
-    popq %rsi
-    popq %rdi
+    restore_registers
     addq $16, %rsp
 guest_iretq:
     iretq
@@ -196,22 +201,7 @@ hypercall:
     call ring0_hypercall
     testl %eax, %eax                /* nothing but to return to the instruction behind SYSCALL? */
     jz return_to_guest
-    leaq (AREA_ENTRY_TOP - REGS_SIZE)(%rbx), %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbp
-    popq %rbx
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rax
-    addq $8, %rsp
-    popq %rdx
-    popq %rsi
-    popq %rdi
+    restore_registers
     movq 16(%rsp), %rcx
     movq 32(%rsp), %r11
     movq 40(%rsp), %rsp

@@ -58,9 +58,6 @@ inline void out_byte(u16 port, u8 value) {
 inline void wait_for_interrupt() {
     asm volatile("sti\n\thlt\n\tcli" ::: "memory");
 }
-inline void relax() {
-    asm volatile("pause" ::: "memory");
-}
 inline u64 read_dr6() {
     u64 value;
     asm volatile("mov %%dr6, %0" : "=r"(value));
