@@ -12,12 +12,6 @@
 
 namespace parapet::vmm {
 
-UniqueFd::~UniqueFd() {
-    if (fd_ >= 0) {
-        ::close(fd_);
-    }
-}
-
 Error kvm_error(const char* what) {
     return Error{std::string{"KVM refused to "} + what + ": " + std::strerror(errno) +
                  "; `parapet doctor` says what this host offers"};

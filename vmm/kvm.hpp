@@ -3,6 +3,7 @@
 #pragma once
 
 #include "support/result.hpp"
+#include "support/unique_fd.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -13,23 +14,6 @@
 #include <vector>
 
 namespace parapet::vmm {
-
-/// A file descriptor of our own.
-class UniqueFd {
-public:
-    UniqueFd() = default;
-    explicit UniqueFd(int fd) : fd_{fd} {}
-    UniqueFd(UniqueFd&& other) noexcept : fd_{std::exchange(other.fd_, -1)} {}
-    UniqueFd& operator=(UniqueFd&& other) noexcept {
-        std::swap(fd_, other.fd_);
-        return *this;
-    }
-    ~UniqueFd();
-    [[nodiscard]] int get() const { return fd_; }
-
-private:
-    int fd_ = -1;
-};
 
 /// What an ioctl's failure means, as a sentence's tail.
 [[nodiscard]] Error kvm_error(const char* what);

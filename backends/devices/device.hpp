@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all devices of a domain have in common for the vmm: a specification that the user wrote, things that were opened
+// for it before the process was confined, and a backend for each life of the domain.
+//
+//   text ──parse──▶ spec ──open──▶ DeviceSource ──make_backend (at each life)──▶ DeviceBackend
+//                                       ▲
+//   parapet attach, another process: parse, open, to_handover ──control socket (SCM_RIGHTS)──▶ from_handover
+#pragma once
+
+#include "backends/io/io_thread.hpp"
+#include "iorings/grants/host_grants.hpp"
+#include "iorings/xenbus/backend_device.hpp"
+#include "support/result.hpp"
+#include "support/unique_fd.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/json/object.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace parapet::devices {
+
+/// Surroundings of a backend. All outlive it.
+struct BackendContext {
+    io::IoThread& io;
+    grants::HostGrants& grants; ///< on the I/O thread only
+    boost::asio::io_context& control;
+    std::function<void(std::string_view)> log; ///< one sentence; control thread
+};
+
+/// An opened device as it goes to another process: a description, and the descriptors that it counts by index.
+struct Handover {
+    boost::json::object description;
+    std::vector<UniqueFd> descriptors;
+};
+
+/// The xenbus driver of one device in one life of the domain, with the nodes that it needs from the start.
+class DeviceBackend : public xenbus::Driver {
+public:
+    [[nodiscard]] virtual xenbus::Nodes frontend_nodes() const = 0;
+    [[nodiscard]] virtual xenbus::Nodes backend_nodes() const = 0;
+    /// Publishes changed nodes while it runs; set by the owner before the device starts.
+    std::function<void(const xenbus::Nodes&)> publish;
+    /// For --stats, --json and `parapet list`: requests, bytes, errors.
+    [[nodiscard]] virtual boost::json::object statistics() const = 0;
+};
+
+/// Opened things of one device, alive over the guest's reboots.
+class DeviceSource {
+public:
+    virtual ~DeviceSource() = default;
+    [[nodiscard]] virtual std::string kind() const = 0;     ///< "vbd", "vif"
+    [[nodiscard]] virtual unsigned id() const = 0;          ///< in the frontend's path
+    [[nodiscard]] virtual std::string describe() const = 0; ///< for `parapet list`: "xvda root.img (raw, read-write)"
+    [[nodiscard]] virtual std::unique_ptr<DeviceBackend> make_backend(const BackendContext& context) = 0;
+    /// Gives everything away; the source is of no use afterwards.
+    [[nodiscard]] virtual Handover to_handover() && = 0;
+};
+
+/// The source that another process opened. The description is that process's word: checked.
+[[nodiscard]] Result<std::unique_ptr<DeviceSource>> from_handover(Handover handover);
+
+} // namespace parapet::devices
