@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/io/io_thread.hpp"
+
+#include "backends/io/registered_memory.hpp"
+#include "backends/io/restricted_ring.hpp"
+#include "support/unique_fd.hpp"
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <deque>
+#include <future>
+#include <map>
+#include <mutex>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace parapet::io {
+
+namespace {
+
+/// A counter that this thread writes and others read.
+class Counter {
+public:
+    void add(std::uint64_t count = 1) {
+        value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+    }
+    [[nodiscard]] std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+private:
+    std::atomic<std::uint64_t> value_{0};
+};
+
+void signal_eventfd(int fd) {
+    const std::uint64_t one = 1;
+    (void)!::write(fd, &one, sizeof(one));
+}
+
+/// A Completion that is there for one operation and calls a function.
+class Once final : public Completion {
+public:
+    explicit Once(std::function<void(int)> what) : what_{std::move(what)} {}
+    void complete(int result, unsigned) override {
+        const auto what = std::move(what_);
+        delete this;
+        what(result);
+    }
+
+private:
+    std::function<void(int)> what_;
+};
+
+class UringThread final : public IoThread {
+public:
+    UringThread(std::unique_ptr<RestrictedRing> ring, UniqueFd wake)
+        : ring_{std::move(ring)}, memory_{ring_->ring()}, wake_{std::move(wake)}, wake_watch_{*this} {}
+
+    ~UringThread() override {
+        if (thread_.joinable()) {
+            post([this] { quit_ = true; });
+            thread_.join();
+        }
+    }
+
+    void begin(Life life) override;
+    void end() override;
+    void post(std::function<void()> what) override;
+    void call(const std::function<void()>& what) override;
+    void forget_memory(std::span<const std::byte* const> pages) override;
+    [[nodiscard]] IoStatistics statistics() const override {
+        return {enters_.value(), submitted_.value(), memory_.uses(), doorbells_.value(), signals_.value()};
+    }
+
+    io_uring_sqe* entry() override;
+    int buffer_index(const void* data, std::size_t length) override { return memory_.index_of(data, length); }
+    void bind_port(std::uint32_t port, std::function<void()> handler) override {
+        handlers_[port] = std::make_shared<std::function<void()>>(std::move(handler));
+    }
+    void unbind_port(std::uint32_t port) override { handlers_.erase(port); }
+    void notify(std::uint32_t port) override {
+        if (life_.mark_port) {
+            life_.mark_port(port);
+            signal_due_ = true;
+        }
+    }
+    void defer(std::function<void()> what) override { deferred_.push_back(std::move(what)); }
+    void after(std::chrono::nanoseconds delay, Completion& completion) override;
+
+private:
+    /// Says when an eventfd is signalled, for as long as it is watched (multi-shot: nobody reads the eventfd).
+    class Watch : public Completion {
+    public:
+        explicit Watch(UringThread& thread) : thread_{thread} {}
+        virtual ~Watch() = default;
+        void arm(int fd) {
+            fd_ = fd;
+            thread_.prepare(*this, io_uring_prep_poll_multishot, fd, static_cast<unsigned>(POLLIN));
+        }
+        void complete(int result, unsigned flags) override {
+            if (result >= 0) {
+                fired();
+            }
+            if ((flags & IORING_CQE_F_MORE) == 0) {
+                stopped(result);
+            }
+        }
+
+    protected:
+        virtual void fired() = 0;
+        virtual void stopped(int result) {
+            if (result != -ECANCELED) {
+                arm(fd_);
+            }
+        }
+        UringThread& thread_;
+        int fd_ = -1;
+    };
+    class WakeWatch final : public Watch {
+        using Watch::Watch;
+        void fired() override { thread_.run_posted(); }
+    };
+    /// Of one life; deletes itself when its watch has ended.
+    class DoorbellWatch final : public Watch {
+    public:
+        using Watch::Watch;
+        bool over = false;
+
+    private:
+        void fired() override {
+            if (!over) {
+                thread_.doorbells_.add();
+                thread_.take_ports();
+            }
+        }
+        void stopped(int result) override {
+            if (over) {
+                delete this;
+            } else {
+                Watch::stopped(result);
+            }
+        }
+    };
+
+    void run();
+    void round();
+    void finish_round();
+    void run_posted();
+    void take_ports();
+
+    std::unique_ptr<RestrictedRing> ring_;
+    RegisteredMemory memory_;
+    UniqueFd wake_;
+    WakeWatch wake_watch_;
+    std::thread thread_;
+
+    std::mutex posted_mutex_;
+    std::vector<std::function<void()>> posted_;
+
+    // Of the thread.
+    Life life_;
+    DoorbellWatch* doorbell_ = nullptr;
+    std::unordered_map<std::uint32_t, std::shared_ptr<std::function<void()>>> handlers_;
+    std::vector<std::function<void()>> deferred_;
+    std::deque<__kernel_timespec> delays_; ///< until they are submitted
+    bool signal_due_ = false;
+    bool quit_ = false;
+
+    Counter enters_, submitted_, doorbells_, signals_;
+};
+
+void UringThread::begin(Life life) {
+    if (!thread_.joinable()) {
+        // Signals are the control thread's.
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        thread_ = std::thread{[this] { run(); }};
+        pthread_sigmask(SIG_SETMASK, &before, nullptr);
+        pthread_setname_np(thread_.native_handle(), "io");
+    }
+    call([this, &life] {
+        life_ = std::move(life);
+        memory_.begin(life_.memory.base(), life_.memory.bytes());
+        doorbell_ = new DoorbellWatch{*this};
+        doorbell_->arm(life_.doorbell);
+        take_ports(); // what was said before we listened
+    });
+}
+
+void UringThread::end() {
+    call([this] {
+        if (doorbell_ != nullptr) {
+            doorbell_->over = true;
+            io_uring_sqe* sqe = entry();
+            io_uring_prep_poll_remove(sqe, reinterpret_cast<std::uint64_t>(static_cast<Completion*>(doorbell_)));
+            own(sqe, *new Once{[](int) {}});
+            doorbell_ = nullptr;
+        }
+        handlers_.clear();
+        deferred_.clear();
+        signal_due_ = false;
+        memory_.end();
+        life_ = {};
+    });
+}
+
+void UringThread::post(std::function<void()> what) {
+    {
+        const std::lock_guard lock{posted_mutex_};
+        posted_.push_back(std::move(what));
+        if (posted_.size() > 1) {
+            return; // the thread has been woken already
+        }
+    }
+    signal_eventfd(wake_.get());
+}
+
+void UringThread::call(const std::function<void()>& what) {
+    std::promise<void> done;
+    post([&] {
+        what();
+        done.set_value();
+    });
+    done.get_future().wait();
+}
+
+void UringThread::forget_memory(std::span<const std::byte* const> pages) {
+    if (memory_.any_registered(pages)) {
+        call([this, pages] { memory_.forget(pages); });
+    }
+}
+
+void UringThread::run_posted() {
+    std::vector<std::function<void()>> due;
+    {
+        const std::lock_guard lock{posted_mutex_};
+        due.swap(posted_);
+    }
+    for (const auto& what : due) {
+        what();
+    }
+}
+
+void UringThread::take_ports() {
+    if (!life_.take_ports) {
+        return;
+    }
+    life_.take_ports([this](std::uint32_t port) {
+        const auto found = handlers_.find(port);
+        if (found != handlers_.end()) {
+            const auto handler = found->second; // it may unbind itself
+            (*handler)();
+        } else if (life_.other_port) {
+            life_.other_port(port);
+        }
+    });
+}
+
+io_uring_sqe* UringThread::entry() {
+    for (;;) {
+        if (io_uring_sqe* sqe = io_uring_get_sqe(ring_->ring())) {
+            submitted_.add();
+            return sqe;
+        }
+        // Full: hand it to the kernel. Its completions wait in the (larger) completion queue.
+        enters_.add();
+        (void)io_uring_submit(ring_->ring());
+        delays_.clear();
+    }
+}
+
+void UringThread::after(std::chrono::nanoseconds delay, Completion& completion) {
+    const auto count = std::max<std::int64_t>(delay.count(), 1);
+    io_uring_sqe* sqe = entry();
+    io_uring_prep_timeout(sqe, &delays_.emplace_back(__kernel_timespec{count / 1000000000, count % 1000000000}), 0, 0);
+    own(sqe, *new Once{[&completion](int) { completion.complete(0, 0); }});
+}
+
+/// What one round's handlers led to: deferred work, then one signal to the guest for all of it.
+void UringThread::finish_round() {
+    while (!deferred_.empty()) {
+        const auto due = std::exchange(deferred_, {});
+        for (const auto& what : due) {
+            what();
+        }
+    }
+    if (signal_due_) {
+        signal_due_ = false;
+        signals_.add();
+        enters_.add();
+        signal_eventfd(life_.interrupt);
+    }
+}
+
+void UringThread::round() {
+    finish_round();
+    enters_.add();
+    (void)io_uring_submit_and_wait(ring_->ring(), 1); // an error (EINTR, EBUSY) comes with completions to take
+    delays_.clear();
+    io_uring_cqe* cqe = nullptr;
+    while (io_uring_peek_cqe(ring_->ring(), &cqe) == 0) {
+        auto* completion = static_cast<Completion*>(io_uring_cqe_get_data(cqe));
+        const int result = cqe->res;
+        const unsigned flags = cqe->flags;
+        io_uring_cqe_seen(ring_->ring(), cqe);
+        if (completion != nullptr) {
+            completion->complete(result, flags);
+        }
+    }
+}
+
+void UringThread::run() {
+    ring_->enable();
+    wake_watch_.arm(wake_.get());
+    run_posted();
+    while (!quit_) {
+        round();
+    }
+}
+
+} // namespace
+
+Result<std::unique_ptr<IoThread>> IoThread::create(unsigned entries) {
+    auto ring = RestrictedRing::create(entries);
+    if (!ring) {
+        return ring.error();
+    }
+    UniqueFd wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    if (!wake.valid()) {
+        return Error{std::string{"cannot make an eventfd ("} + std::strerror(errno) +
+                     "); raise the limit of open files (ulimit -n)"};
+    }
+    return std::unique_ptr<IoThread>{std::make_unique<UringThread>(*std::move(ring), std::move(wake))};
+}
+
+} // namespace parapet::io
