@@ -44,6 +44,8 @@ public:
     [[nodiscard]] virtual xenbus::Nodes backend_nodes() const = 0;
     /// Publishes changed nodes while it runs; set by the owner before the device starts.
     std::function<void(const xenbus::Nodes&)> publish;
+    /// Stops the device, whose frontend broke the rules (xenbus::BackendDevice::fail); set likewise. Control thread.
+    std::function<void(const std::string& why)> fail;
     /// For --stats, --json and `parapet list`: requests, bytes, errors.
     [[nodiscard]] virtual boost::json::object statistics() const = 0;
 };

@@ -7,8 +7,8 @@
 //   InitWait  ── features ─────────────▶ Initialising
 //                    ◀────── rings ───── Initialised or Connected
 //   Connected ─────────────────────────▶ Connected
-//                    ◀────────────────── Closing, Closed          (driver unload, kexec, or our own Closing: detach)
-//   Closing, Closed ── after disconnect
+//   Closing          ◀──────────────── Closing                  (driver unload, kexec; or our own Closing: detach)
+//   Closed           ◀──────────────── Closed                   after disconnect: until then its rings are served
 //   InitWait  ◀───── Initialising again: it starts anew           (online = 1)
 //   removed   ◀───── Closed and online = 0
 //
@@ -65,7 +65,7 @@ public:
     /// Nodes of the backend's directory before InitWait: what this backend offers. Called at each start of a handshake.
     virtual Nodes offer() = 0;
     /// The frontend has named its rings: attach to them. On success, nodes to write before Connected. An Error closes
-    /// the device, with its text in the guest's error node and the log.
+    /// the device, with its text in the log and below /local/domain/0/error.
     virtual Result<Nodes> connect(const FrontendNodes& frontend) = 0;
     /// Let go of the rings: when `done` is called (on the control thread, perhaps at once, once), no guest memory is in
     /// use any more, and connect() may come again. Also called when not connected.
@@ -96,6 +96,8 @@ public:
     Result<void> start();
     /// Asks the frontend to let go; `force`: does not wait for it. Hooks::removed follows.
     void detach(bool force);
+    /// The frontend broke the rules, or the device cannot go on: one line in the log, an error node, and Closing.
+    void fail(const std::string& why);
     /// Changes nodes of the backend's directory while it runs (sectors, ...).
     void publish(const Nodes& nodes);
 
