@@ -48,14 +48,26 @@ void RequestServer::log_text(std::uint32_t length) {
 std::int64_t RequestServer::release(std::uint32_t count) {
     count = std::min(count, doorbell::REQUEST_FRAMES);
     const std::uint64_t first_mfn = ram_.layout().mfn_of(domain_first_);
-    for (std::uint32_t i = 0; i < count; i++) {
-        const std::uint64_t mfn = std::atomic_ref{mailbox_.request.frames[i]}.load(std::memory_order_relaxed);
-        if (mfn < first_mfn || !ram_.release(mfn)) {
+    std::array<std::uint64_t, doorbell::REQUEST_FRAMES> mfns;
+    std::array<const std::byte*, doorbell::REQUEST_FRAMES> pages;
+    std::uint32_t valid = 0;
+    for (; valid < count; valid++) {
+        mfns[valid] = std::atomic_ref{mailbox_.request.frames[valid]}.load(std::memory_order_relaxed);
+        pages[valid] = mfns[valid] < first_mfn ? nullptr : ram_.frame(mfns[valid]);
+        if (pages[valid] == nullptr) {
+            break;
+        }
+    }
+    if (forget_) {
+        forget_({pages.data(), valid});
+    }
+    for (std::uint32_t i = 0; i < valid; i++) {
+        if (!ram_.release(mfns[i])) {
             return -EINVAL;
         }
         released_++;
     }
-    return 0;
+    return valid == count ? 0 : -EINVAL;
 }
 
 std::optional<DomainStop> RequestServer::serve() {

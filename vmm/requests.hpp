@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,8 +25,13 @@ class RequestServer {
 public:
     using Log = std::function<void(std::string_view text)>;
 
-    RequestServer(GuestRam& ram, doorbell::Mailbox& mailbox, std::uint64_t domain_first, Log guest_log)
-        : ram_{ram}, mailbox_{mailbox}, domain_first_{domain_first}, guest_log_{std::move(guest_log)} {}
+    /// Called before the memory of these pages goes back to the host.
+    using ForgetPages = std::function<void(std::span<const std::byte* const> pages)>;
+
+    RequestServer(GuestRam& ram, doorbell::Mailbox& mailbox, std::uint64_t domain_first, Log guest_log,
+                  ForgetPages forget = {})
+        : ram_{ram}, mailbox_{mailbox}, domain_first_{domain_first},
+          guest_log_{std::move(guest_log)}, forget_{std::move(forget)} {}
 
     /// Serve what is in the mailbox. A value: the domain is over.
     std::optional<DomainStop> serve();
@@ -40,6 +46,7 @@ private:
     doorbell::Mailbox& mailbox_;
     std::uint64_t domain_first_;
     Log guest_log_;
+    ForgetPages forget_;
     std::uint64_t released_ = 0;
 };
 

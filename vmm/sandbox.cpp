@@ -36,6 +36,8 @@ constexpr int allowed[] = {
     SCMP_SYS(epoll_pwait), SCMP_SYS(eventfd2), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(pipe),
     SCMP_SYS(pipe2), SCMP_SYS(futex), SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(sched_yield),
     SCMP_SYS(restart_syscall),
+    // the I/O thread's ring, which is restricted itself (backends/io/restricted_ring.hpp); no new one
+    SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
     // memory; never executable, see below
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mincore), SCMP_SYS(memfd_create),
     SCMP_SYS(ftruncate), SCMP_SYS(fallocate),

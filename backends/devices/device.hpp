@@ -62,7 +62,12 @@ public:
     [[nodiscard]] virtual Handover to_handover() && = 0;
 };
 
-/// The source that another process opened. The description is that process's word: checked.
-[[nodiscard]] Result<std::unique_ptr<DeviceSource>> from_handover(Handover handover);
+/// How the process makes sources; it knows the kinds of devices, of which vmm/ knows none.
+struct DeviceFactory {
+    /// Opens what the command line asked for, once, before the process is confined. Empty: no devices.
+    std::function<Result<std::vector<std::unique_ptr<DeviceSource>>>()> open;
+    /// The source that another process opened. The description is that process's word: checked.
+    std::function<Result<std::unique_ptr<DeviceSource>>(Handover)> from_handover;
+};
 
 } // namespace parapet::devices

@@ -41,6 +41,11 @@ struct IoStatistics {
     std::uint64_t fixed = 0;     ///< of these, with registered memory
     std::uint64_t doorbells = 0; ///< wake-ups by the guest
     std::uint64_t signals = 0;   ///< interrupts sent to the guest
+
+    friend IoStatistics operator-(const IoStatistics& a, const IoStatistics& b) {
+        return {a.enters - b.enters, a.submitted - b.submitted, a.fixed - b.fixed, a.doorbells - b.doorbells,
+                a.signals - b.signals};
+    }
 };
 
 class IoThread {

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/device_manager.hpp"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+namespace parapet::vmm {
+
+namespace {
+
+/// "xvda root.img (raw)" begins with what the user calls the device.
+std::string name_of(const devices::DeviceSource& source) {
+    const std::string text = source.describe();
+    return text.substr(0, text.find(' '));
+}
+
+const char* name_of(xenbus::State state) {
+    constexpr const char* names[] = {"unknown",   "initialising", "waiting", "initialised", "connected",
+                                     "detaching", "closed",       "closed",  "reconfigured"};
+    return names[static_cast<unsigned>(state)];
+}
+
+} // namespace
+
+DeviceManager::DeviceManager(DeviceSources& sources, const devices::DeviceFactory& factory,
+                             devices::BackendContext context, xenstore::Store& store, xenstore::DomId domid)
+    : sources_{sources}, factory_{factory}, context_{std::move(context)}, store_{store}, domid_{domid} {}
+
+DeviceManager::~DeviceManager() {
+    *alive_ = false;
+}
+
+Result<void> DeviceManager::start() {
+    for (const auto& source : sources_) {
+        if (auto added = add(*source); !added) {
+            return added;
+        }
+    }
+    return {};
+}
+
+Result<void> DeviceManager::add(devices::DeviceSource& source) {
+    auto entry = std::make_unique<Entry>();
+    Entry* const raw = entry.get();
+    entry->source = &source;
+    entry->backend = source.make_backend(context_);
+    xenbus::BackendDevice::Hooks hooks;
+    hooks.log = context_.log;
+    // Later, as the backend may still be in the call that led here.
+    hooks.removed = [this, raw, alive = alive_] {
+        boost::asio::post(context_.control, [this, raw, alive] {
+            if (*alive) {
+                removed(raw);
+            }
+        });
+    };
+    entry->device = std::make_unique<xenbus::BackendDevice>(
+        store_, xenbus::DeviceAddress{source.kind(), source.id(), domid_}, *entry->backend,
+        entry->backend->frontend_nodes(), entry->backend->backend_nodes(), std::move(hooks));
+    entry->backend->publish = [raw](const xenbus::Nodes& nodes) { raw->device->publish(nodes); };
+    entry->backend->fail = [raw](const std::string& why) { raw->device->fail(why); };
+    auto started = entry->device->start();
+    if (started) {
+        entries_.push_back(std::move(entry));
+    }
+    return started;
+}
+
+void DeviceManager::stop(std::function<void()> done) {
+    auto left = std::make_shared<std::size_t>(entries_.size() + 1);
+    const auto one_less = [left, done = std::move(done)] {
+        if (--*left == 0) {
+            done();
+        }
+    };
+    for (const auto& entry : entries_) {
+        entry->device.reset(); // the guest's states are of no interest any more
+        entry->backend->publish = [](const xenbus::Nodes&) {};
+        entry->backend->fail = [](const std::string&) {};
+        entry->backend->disconnect(one_less);
+    }
+    one_less();
+}
+
+DeviceManager::Entry* DeviceManager::find(const std::string& kind, unsigned id) {
+    const auto found = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+        return entry->source->kind() == kind && entry->source->id() == id;
+    });
+    return found == entries_.end() ? nullptr : found->get();
+}
+
+control::DeviceInfo DeviceManager::describe(const Entry& entry) const {
+    return {.kind = entry.source->kind(),
+            .id = entry.source->id(),
+            .name = name_of(*entry.source),
+            .description = entry.source->describe(),
+            .state = entry.device ? name_of(entry.device->state()) : "stopped",
+            .statistics = entry.backend->statistics()};
+}
+
+Result<control::DeviceInfo> DeviceManager::attach(devices::Handover handover) {
+    if (!factory_.from_handover) {
+        return Error{"this domain takes no devices"};
+    }
+    auto source = factory_.from_handover(std::move(handover));
+    if (!source) {
+        return source.error();
+    }
+    if (find((*source)->kind(), (*source)->id()) != nullptr) {
+        return Error{"the domain has a device '" + name_of(**source) +
+                     "' already; detach it first, or choose another name"};
+    }
+    if (auto added = add(**source); !added) {
+        return added.error();
+    }
+    sources_.push_back(*std::move(source));
+    return describe(*entries_.back());
+}
+
+void DeviceManager::detach(const std::string& kind, unsigned id, bool force, std::function<void(Result<void>)> done) {
+    Entry* const entry = find(kind, id);
+    if (entry == nullptr) {
+        done(Error{"the domain has no device " + kind + "/" + std::to_string(id) + "; `parapet list` shows them"});
+        return;
+    }
+    entry->waiting.push_back(std::move(done));
+    entry->device->detach(force);
+}
+
+void DeviceManager::removed(Entry* entry) {
+    const auto place = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.get() == entry; });
+    if (place == entries_.end()) {
+        return;
+    }
+    const auto waiting = std::move(entry->waiting);
+    const devices::DeviceSource* const source = entry->source;
+    entries_.erase(place);
+    std::erase_if(sources_, [&](const auto& owned) { return owned.get() == source; });
+    for (const auto& done : waiting) {
+        done({});
+    }
+}
+
+std::vector<control::DeviceInfo> DeviceManager::list() const {
+    std::vector<control::DeviceInfo> all;
+    for (const auto& entry : entries_) {
+        all.push_back(describe(*entry));
+    }
+    return all;
+}
+
+boost::json::object DeviceManager::statistics() const {
+    boost::json::object all;
+    for (const auto& entry : entries_) {
+        all[name_of(*entry->source)] = entry->backend->statistics();
+    }
+    return all;
+}
+
+} // namespace parapet::vmm
