@@ -119,6 +119,8 @@ public:
     [[nodiscard]] abi::shared_info64& shared() { return *domain_->shared; }
     /// Writing uses by the host of the domain's page `pfn`: the test plays the host.
     [[nodiscard]] doorbell::HostUse& host_use(u64 pfn) { return host_use_[mfn(pfn).number]; }
+    /// All of them, by MFN, for a host that plays itself.
+    [[nodiscard]] doorbell::HostUse* host_use_array() { return host_use_.data(); }
     [[nodiscard]] doorbell::Mailbox& mailbox() { return *mailbox_; }
 
     FakeMachine machine;

@@ -578,6 +578,7 @@ TEST(Invariants, TheRingsOfTheHostAreNeverTables) {
     Regs regs{};
     domain->machine = &vm.machine;
     domain->frames = FrameTable{frames.data(), vm.boot.max_mfn};
+    domain->host_use = vm.domain().host_use;
     domain->m2p = vm.domain().m2p;
     vcpu.regs = &regs;
     doorbell::BootInfo boot = vm.boot;
