@@ -144,7 +144,7 @@ Result<Assembled> assemble(const DomainConfig& config, DomainSources& sources, d
     }
     auto domain =
         std::make_unique<RunningDomain>(config, *std::move(ram), place, *built, *std::move(vm), *std::move(vcpu));
-    if (auto connected = domain->connect(uuid, sources.console()); !connected) {
+    if (auto connected = domain->connect(uuid, sources); !connected) {
         return connected.error();
     }
     return Assembled{std::move(domain), kernel->kernel_version};
@@ -167,6 +167,9 @@ DomainResult live(const DomainConfig& config) {
     }
     const double build_s = std::chrono::duration<double>(Clock::now() - begin).count();
     DomainResult result = assembled->domain->run();
+    if (assembled->domain->stuck()) {
+        (void)assembled->domain.release();
+    }
     result.statistics.build_s = build_s;
     result.statistics.substrate = substrate.name;
     result.statistics.home = home == doorbell::Home::ring3 ? "ring3" : "ring0";

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "backends/console/console_streams.hpp"
+#include "backends/devices/device.hpp"
+#include "backends/io/io_thread.hpp"
 #include "pv-abi/doorbell.hpp"
 #include "support/result.hpp"
 
@@ -24,6 +26,7 @@ struct DomainConfig {
     std::string name;
     std::optional<std::chrono::steady_clock::time_point> deadline;
     console::ConsoleConfig console;
+    devices::DeviceFactory devices;
     std::optional<doorbell::Home> home; ///< nothing: what suits the substrate
     std::uint64_t shuffle = 0;          ///< seed of the order of machine frames, for tests
     unsigned reboots = 0;
@@ -43,6 +46,8 @@ struct DomainStatistics {
     std::uint64_t memory_overhead_bytes = 0; ///< of this process and the nucleus, beyond the guest's own touched pages
     std::uint64_t guest_touched_bytes = 0;
     std::uint64_t frames_released = 0;
+    io::IoStatistics io;         ///< of this life
+    boost::json::object devices; ///< by name, what each did
 };
 
 struct DomainResult {

@@ -53,6 +53,18 @@ Result<DomainSources> DomainSources::open(const DomainConfig& config) {
         return streams.error();
     }
     sources.console_ = std::make_shared<console::ConsoleStreams>(*std::move(streams));
+    auto io = io::IoThread::create();
+    if (!io) {
+        return io.error();
+    }
+    sources.io_ = *std::move(io);
+    if (config.devices.open) {
+        auto devices = config.devices.open();
+        if (!devices) {
+            return devices.error();
+        }
+        sources.devices_ = *std::move(devices);
+    }
     (void)own_memory_bytes(); // opens what it reads from
     return sources;
 }

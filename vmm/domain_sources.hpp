@@ -4,8 +4,10 @@
 #pragma once
 
 #include "backends/console/console_streams.hpp"
+#include "backends/io/io_thread.hpp"
 #include "support/result.hpp"
 #include "vmm/cpuid_policy.hpp"
+#include "vmm/device_manager.hpp"
 #include "vmm/domain.hpp"
 #include "vmm/image/byte_source.hpp"
 #include "vmm/image/initrd.hpp"
@@ -30,6 +32,8 @@ public:
     [[nodiscard]] const Substrate& substrate() const { return substrate_; }
     [[nodiscard]] const CpuidPolicy& cpuid() const { return cpuid_; }
     [[nodiscard]] const std::shared_ptr<console::ConsoleStreams>& console() const { return console_; }
+    [[nodiscard]] io::IoThread& io() const { return *io_; }
+    [[nodiscard]] DeviceSources& devices() { return devices_; }
 
 private:
     DomainSources(std::string path, std::shared_ptr<const image::ByteSource> file, image::KernelImage kernel,
@@ -45,6 +49,8 @@ private:
     Substrate substrate_;
     CpuidPolicy cpuid_;
     std::shared_ptr<console::ConsoleStreams> console_;
+    DeviceSources devices_;
+    std::unique_ptr<io::IoThread> io_;
 };
 
 } // namespace parapet::vmm

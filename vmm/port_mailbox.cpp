@@ -7,20 +7,22 @@
 
 namespace parapet::vmm {
 
-void PortMailbox::mark(std::uint32_t port) {
+bool PortMailbox::mark(std::uint32_t port) {
     if (port >= doorbell::MAX_PORTS) {
-        return;
+        return false;
     }
     const std::uint64_t word = port / 64;
     // The word first: the nucleus that sees the selector bit must find the port.
     std::atomic_ref{mailbox_->to_nucleus.word[word]}.fetch_or(1ULL << port % 64, std::memory_order_release);
     std::atomic_ref{mailbox_->to_nucleus.selector}.fetch_or(1ULL << word, std::memory_order_release);
+    return true;
 }
 
 void PortMailbox::notify(std::uint32_t port) {
-    mark(port);
     const std::uint64_t one = 1;
-    (void)!::write(interrupt_, &one, sizeof(one));
+    if (mark(port)) {
+        (void)!::write(interrupt_, &one, sizeof(one));
+    }
 }
 
 void PortMailbox::take(const std::function<void(std::uint32_t)>& call) {

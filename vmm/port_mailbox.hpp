@@ -18,7 +18,8 @@ public:
     /// Raise an event channel of the guest. Any thread.
     void notify(std::uint32_t port);
     /// The same without the interrupt, which the caller sends when it has marked all that are due.
-    void mark(std::uint32_t port);
+    /// False: there is no such port.
+    bool mark(std::uint32_t port);
     /// Take all bits that the guest set, and call for each port. The bits are the guest's word: any may be set.
     void take(const std::function<void(std::uint32_t port)>& call);
 

@@ -30,7 +30,18 @@ void to_stderr(std::string_view text) {
 
 } // namespace
 
-Result<void> RunningDomain::connect(const Uuid& uuid, std::shared_ptr<console::ConsoleStreams> streams) {
+Result<void> RunningDomain::connect(const Uuid& uuid, DomainSources& sources) {
+    if (auto bound = connect_doorbell(); !bound) {
+        return bound;
+    }
+    if (auto made = connect_store(uuid); !made) {
+        return made;
+    }
+    connect_console(sources.console());
+    return connect_devices(sources);
+}
+
+Result<void> RunningDomain::connect_doorbell() {
     doorbell_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     interrupt_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     if (doorbell_fd_.get() < 0 || interrupt_fd_.get() < 0) {
@@ -44,7 +55,10 @@ Result<void> RunningDomain::connect(const Uuid& uuid, std::shared_ptr<console::C
         return bound;
     }
     ports_.emplace(*place_.mailbox, interrupt_fd_.get());
+    return {};
+}
 
+Result<void> RunningDomain::connect_store(const Uuid& uuid) {
     xenstore::DomainTreeConfig tree;
     tree.domid = xenstore::DomId{guest_domid};
     tree.name = config_.name;
@@ -63,7 +77,10 @@ Result<void> RunningDomain::connect(const Uuid& uuid, std::shared_ptr<console::C
     store_ring_.emplace(*connection_, ram_.frame(built_.store_mfn),
                         [](std::string_view text) { to_stderr("parapet: xenstore: " + std::string{text} + "\n"); });
     connection_->set_output_listener([this] { pump_store(); });
+    return {};
+}
 
+void RunningDomain::connect_console(std::shared_ptr<console::ConsoleStreams> streams) {
     streams_ = std::move(streams);
     if (streams_->in_is_tty) {
         terminal_.emplace(config_.console.input_fd);
@@ -78,7 +95,18 @@ Result<void> RunningDomain::connect(const Uuid& uuid, std::shared_ptr<console::C
     hooks.log = [](std::string_view text) { to_stderr("parapet: " + std::string{text} + "\n"); };
     console_.emplace(io_, console::ConsoleRing{*ram_.frame_as<abi::xencons_interface>(built_.console_mfn)}, streams_,
                      std::move(hooks));
-    return {};
+}
+
+Result<void> RunningDomain::connect_devices(DomainSources& sources) {
+    io_thread_ = &sources.io();
+    grants_.emplace(ram_.frames(), *place_.mailbox, place_.frame_table, place_.host_use, place_.max_mfn,
+                    place_.domain_first_mfn);
+    devices::BackendContext context{
+        .io = *io_thread_, .grants = *grants_, .control = io_, .log = [](std::string_view text) {
+            to_stderr("parapet: " + std::string{text} + "\n");
+        }};
+    devices_.emplace(sources.devices(), config_.devices, std::move(context), store_, xenstore::DomId{guest_domid});
+    return devices_->start();
 }
 
 void RunningDomain::pump_store() {
@@ -99,16 +127,39 @@ void RunningDomain::on_port(std::uint32_t port) {
     }
 }
 
-void RunningDomain::wait_for_doorbell() {
-    doorbell_->async_wait(asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
-        if (error) {
-            return;
+/// The I/O thread hears the guest; what is not a device's comes here.
+void RunningDomain::begin_io() {
+    io_before_ = io_thread_->statistics();
+    io::IoThread::Life life;
+    life.doorbell = doorbell_fd_.get();
+    life.interrupt = interrupt_fd_.get();
+    life.take_ports = [this](const auto& call) { ports_->take(call); };
+    life.mark_port = [this](std::uint32_t port) { ports_->mark(port); };
+    life.other_port = [this](std::uint32_t port) {
+        if (port == store_port || port == console_port) {
+            asio::post(io_, [this, port] { on_port(port); });
         }
-        std::uint64_t count = 0;
-        (void)!::read(doorbell_fd_.get(), &count, sizeof(count));
-        ports_->take([this](std::uint32_t port) { on_port(port); });
-        wait_for_doorbell();
+    };
+    life.memory = ram_.frames();
+    io_thread_->begin(std::move(life));
+}
+
+/// The vCPUs have stopped: wait until no device uses the guest's memory. False: one does not let go.
+bool RunningDomain::end_io() {
+    constexpr std::chrono::seconds patience{30};
+    bool done = false;
+    devices_->stop([this, &done] {
+        done = true;
+        io_.stop();
     });
+    io_.restart();
+    if (!done) {
+        (void)io_.run_for(patience);
+    }
+    if (done) {
+        io_thread_->end();
+    }
+    return done;
 }
 
 void RunningDomain::wait_for_signals() {
@@ -170,7 +221,9 @@ void RunningDomain::end(End how, int exit_code, std::string message, std::string
 void RunningDomain::on_stop(const DomainStop& stop) {
     switch (stop.kind) {
     case DomainStop::Kind::poweroff:
-        ports_->take([this](std::uint32_t port) { on_port(port); }); // what the guest said last
+        // What the guest said last.
+        pump_store();
+        console_->on_guest_kick();
         end(End::powered_off, xenstore::exit_code(store_, xenstore::DomId{guest_domid}).value_or(0), stop.message);
         return;
     case DomainStop::Kind::reboot:
@@ -188,12 +241,12 @@ void RunningDomain::on_stop(const DomainStop& stop) {
 }
 
 DomainResult RunningDomain::run() {
-    requests_.emplace(ram_, *place_.mailbox, place_.domain_first, to_stderr);
+    requests_.emplace(ram_, *place_.mailbox, place_.domain_first, to_stderr,
+                      [this](std::span<const std::byte* const> pages) { io_thread_->forget_memory(pages); });
     thread_.emplace(vcpu_, *requests_,
                     [this](DomainStop stop) { asio::post(io_, [this, stop = std::move(stop)] { on_stop(stop); }); });
     thread_->count_steps(StepCounter::from_environment(vcpu_, ram_, place_));
-    doorbell_.emplace(io_, ::dup(doorbell_fd_.get()));
-    wait_for_doorbell();
+    begin_io();
     signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
     wait_for_signals();
     if (config_.deadline) {
@@ -212,6 +265,11 @@ DomainResult RunningDomain::run() {
     io_.run();
     thread_->join();
     result_.statistics.run_s = seconds(Clock::now() - started_);
+    if (!end_io()) {
+        stuck_ = true;
+        result_.end = End::failed;
+        result_.message = "a disk or network operation of the domain does not end; its storage or server hangs";
+    }
     constexpr std::chrono::milliseconds last_words{2000};
     (void)console_->finish(last_words);
     fill_statistics();
@@ -227,6 +285,8 @@ void RunningDomain::fill_statistics() {
     statistics.kvm = vcpu_.statistics();
     std::memcpy(&statistics.counters, &place_.mailbox->counters, sizeof(statistics.counters));
     statistics.frames_released = requests_->frames_released();
+    statistics.io = io_thread_->statistics() - io_before_;
+    statistics.devices = devices_->statistics();
     const std::uint64_t total = ram_.layout().frames;
     statistics.guest_touched_bytes = ram_.resident(place_.domain_first, total - place_.domain_first);
     const std::uint64_t nucleus_bytes = ram_.resident(0, place_.domain_first);

@@ -4,10 +4,13 @@
 
 #include "backends/console/console_backend.hpp"
 #include "backends/console/terminal.hpp"
+#include "iorings/grants/host_grants.hpp"
 #include "iorings/xenstore/connection.hpp"
 #include "iorings/xenstore/ring_transport.hpp"
+#include "vmm/device_manager.hpp"
 #include "vmm/domain.hpp"
 #include "vmm/domain_builder.hpp"
+#include "vmm/domain_sources.hpp"
 #include "vmm/init_marker.hpp"
 #include "vmm/port_mailbox.hpp"
 #include "vmm/requests.hpp"
@@ -15,7 +18,6 @@
 #include "vmm/vcpu_thread.hpp"
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
@@ -34,13 +36,20 @@ public:
         : config_{config}, ram_{std::move(ram)}, place_{place}, built_{built}, vm_{std::move(vm)}, vcpu_{std::move(
                                                                                                        vcpu)} {}
 
-    /// Connect store, console and doorbell.
-    Result<void> connect(const Uuid& uuid, std::shared_ptr<console::ConsoleStreams> streams);
+    /// Connect store, console, doorbell and devices.
+    Result<void> connect(const Uuid& uuid, DomainSources& sources);
     /// Run to the end.
     DomainResult run();
+    /// Operations of its devices are still under way: it may never be destroyed.
+    [[nodiscard]] bool stuck() const { return stuck_; }
 
 private:
-    void wait_for_doorbell();
+    Result<void> connect_doorbell();
+    Result<void> connect_store(const Uuid& uuid);
+    void connect_console(std::shared_ptr<console::ConsoleStreams> streams);
+    Result<void> connect_devices(DomainSources& sources);
+    void begin_io();
+    [[nodiscard]] bool end_io();
     void wait_for_signals();
     void end_by_signal(int signal);
     [[nodiscard]] bool guest_heeds_shutdown() const;
@@ -60,7 +69,6 @@ private:
     UniqueFd doorbell_fd_, interrupt_fd_;
 
     boost::asio::io_context io_{1};
-    std::optional<boost::asio::posix::stream_descriptor> doorbell_;
     std::optional<boost::asio::signal_set> signals_;
     std::optional<boost::asio::steady_timer> deadline_, shutdown_patience_;
     std::optional<PortMailbox> ports_;
@@ -71,10 +79,15 @@ private:
     std::optional<console::Terminal> terminal_;
     std::optional<console::ConsoleBackend> console_;
     InitMarker marker_;
+    io::IoThread* io_thread_ = nullptr; ///< DomainSources'
+    io::IoStatistics io_before_;        ///< what it did in earlier lives
+    std::optional<grants::HostGrants> grants_;
+    std::optional<DeviceManager> devices_;
     std::optional<RequestServer> requests_;
     std::optional<VcpuThread> thread_;
     DomainResult result_;
     bool ended_ = false;
+    bool stuck_ = false;
     bool shutting_down_ = false; ///< the guest was asked to power off
     std::chrono::steady_clock::time_point started_;
 };

@@ -57,6 +57,12 @@ boost::json::object statistics_of(const vmm::DomainStatistics& from) {
     object["memory_overhead_bytes"] = from.memory_overhead_bytes;
     object["guest_touched_bytes"] = from.guest_touched_bytes;
     object["frames_released"] = from.frames_released;
+    object["io"] = {{"system_calls", from.io.enters},
+                    {"operations", from.io.submitted},
+                    {"operations_on_registered_memory", from.io.fixed},
+                    {"doorbells", from.io.doorbells},
+                    {"interrupts", from.io.signals}};
+    object["devices"] = from.devices;
     object["exits"] = counts(from.user_exits);
     object["kvm"] = counts(from.kvm);
     boost::json::object hypercalls;
