@@ -54,7 +54,7 @@ struct DiskSpec {
 /// A whole specification. The error names the part that is wrong.
 Result<DiskSpec> parse_disk_spec(std::string_view text);
 
-/// "raw", "qcow2", ... as in `format=`, which are also the names of qemu-nbd.
+/// "raw", "qcow2", "vpc" (vhd), ...: as qemu-nbd spells them; `format=` takes these too.
 const char* format_name(Format format);
 
 } // namespace parapet::disk
