@@ -37,7 +37,8 @@ inline constexpr uint64_t MAILBOX_VA = NUCLEUS_VA + 0x50000000;
 inline constexpr uint64_t VCPU_AREA_VA = NUCLEUS_VA + 0x60000000;   ///< VCPU_AREA_SIZE per vCPU
 inline constexpr uint64_t FRAME_TABLE_VA = NUCLEUS_VA + 0x80000000; ///< one uint64_t per MFN
 inline constexpr uint64_t M2P_WRITABLE_VA =
-    NUCLEUS_VA + 0x2000000000; ///< the m2p as the nucleus writes it (supervisor)
+    NUCLEUS_VA + 0x2000000000;                                     ///< the m2p as the nucleus writes it (supervisor)
+inline constexpr uint64_t HOST_USE_VA = NUCLEUS_VA + 0x4000000000; ///< one uint16_t per MFN, see HostUse
 inline constexpr uint64_t DIRECTMAP_VA = slot_va(DIRECTMAP_SLOT);
 inline constexpr uint64_t DESCRIPTOR_VA = slot_va(DESCRIPTOR_SLOT);
 inline constexpr uint64_t GATE_VA = slot_va(GATE_SLOT);
@@ -200,11 +201,47 @@ struct Counters {
     uint64_t interrupts, upcalls, syscalls, ptwr, emulated, blocks, tlb_flushes, frames_released;
 };
 
+// ---- Grants: what the host uses of the guest's memory
+// ----------------------------------------------------------------
+//
+// Each of these pairs is decided by the same rule: both sides first write their own word, then (after a full fence)
+// read the other's. So at least one of them sees the other, and whoever does gives way.
+//
+//   the host writes into a frame      HostUse[mfn]++            then reads the frame's word (frame_word.hpp)
+//   the frame becomes a table, or     word = new type or owner  then reads HostUse[mfn]; not 0: takes it back, -EBUSY
+//   or leaves the domain                                           -EINVAL to the guest
+//
+//   the host begins to use grants     host_leases = n           then reads `sequence`; odd: gives up, GNTST_eagain
+//   the version of the table changes  sequence odd              then reads host_leases; not 0: even again, -EBUSY
+//
+//   the host marks an entry           GTF_reading, ...          then reads `sequence` again; it moved: unmarks, begins
+//   anew two entries are swapped           sequence odd              then reads the entries' marks; any: even again,
+//   eagain
+//
+// HostUse counts the writing uses of each frame: an array of uint16_t by MFN at HOST_USE_VA, all zero at start, written
+// by the host alone.
+using HostUse = uint16_t;
+
+inline constexpr unsigned MAX_GRANT_FRAMES = 64;
+
+/// The grant table as it is. It only grows, with an even sequence: first the frame numbers are written, then (with
+/// release) the count. Everything else changes only while `sequence` is odd.
+struct GrantInfo {
+    uint32_t sequence; ///< odd: the nucleus is at work on entries or version
+    uint32_t version;  ///< 2, or else 1
+    uint32_t nr_frames;
+    uint32_t nr_status_frames;         ///< of version 2; published before the frames whose entries they belong to
+    uint64_t frames[MAX_GRANT_FRAMES]; ///< MFNs
+    uint64_t status_frames[MAX_GRANT_FRAMES]; ///< MFNs
+    alignas(64) uint32_t host_leases;         ///< vmm -> nucleus: not 0 while any grant is in use by the host
+};
+
 struct Mailbox {
     alignas(64) PortBitmap to_vmm;
     alignas(64) PortBitmap to_nucleus;
     alignas(64) RequestBlock request;
     alignas(64) Counters counters;
+    alignas(64) GrantInfo grants;
 };
 
 } // namespace parapet::doorbell

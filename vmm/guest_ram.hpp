@@ -3,6 +3,7 @@
 // controller.
 #pragma once
 
+#include "iorings/memory/guest_frames.hpp"
 #include "support/result.hpp"
 
 #include <cstddef>
@@ -51,6 +52,10 @@ public:
         return reinterpret_cast<T*>(frame(mfn));
     }
     [[nodiscard]] std::byte* base() const { return base_; }
+    /// The same for backends.
+    [[nodiscard]] GuestFrames frames() const {
+        return {base_, layout_.low_end(), MachineLayout::high_start, layout_.end()};
+    }
     [[nodiscard]] std::uint64_t bytes() const { return layout_.frames * page_size; }
 
     /// Is the guest's memory counted among this process's anonymous memory?

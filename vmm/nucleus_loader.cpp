@@ -116,10 +116,10 @@ void build_idt(std::uint64_t* idt, const ImageHeader& header) {
 } // namespace
 
 std::uint64_t nucleus_frames(std::uint64_t domain_frames) {
-    // Frame table and m2p take 16 bytes a frame, the directmap's tables 8 bytes per 2 MiB and the tables for all those
+    // Frame table, m2p and host use take 18 bytes a frame, the directmap's tables 8 bytes per 2 MiB and the tables for all those
     // about 1/512 of that; the gap below 4 GiB has entries too. The rest is fixed and below 4 MiB.
     const std::uint64_t entries = domain_frames + (domain_frames > MachineLayout::max_low_frames / 2 ? 262144 : 0);
-    const std::uint64_t per_frame = entries * 16 / page_size;
+    const std::uint64_t per_frame = entries * 18 / page_size;
     return first_frame + 1024 + per_frame + per_frame / 64 + entries / 512 / 512 + 64;
 }
 
@@ -164,6 +164,9 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     const std::uint64_t m2p_mfn = frames.take(word_pages);
     tables.map(M2P_WRITABLE_VA, m2p_mfn, word_pages, pte::data);
     tables.map(slot_va(request.m2p_slot), m2p_mfn, word_pages, pte::rodata);
+    const std::uint64_t use_pages = pages_for(layout.end() * sizeof(HostUse));
+    const std::uint64_t use_mfn = frames.take(use_pages);
+    tables.map(HOST_USE_VA, use_mfn, use_pages, pte::data);
     tables.map_large(DIRECTMAP_VA, 0, (layout.end() + 511) / 512, pte::data);
 
     // Only the guest's view of the m2p is for ring 3; all else of the hole is the nucleus's.
@@ -183,15 +186,19 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     place.boot = ram.frame_as<BootInfo>(boot_mfn);
     place.mailbox = ram.frame_as<Mailbox>(mailbox_mfn);
     place.m2p = ram.frame_as<std::uint64_t>(m2p_mfn);
+    place.frame_table = ram.frame_as<std::uint64_t>(table_mfn);
+    place.host_use = ram.frame_as<HostUse>(use_mfn);
+    place.max_mfn = layout.end();
+    place.domain_first_mfn = layout.mfn_of(place.domain_first);
 
     BootInfo& boot = *place.boot;
     boot.magic = BOOT_MAGIC;
     boot.size = sizeof(BootInfo);
-    boot.max_mfn = layout.end();
+    boot.max_mfn = place.max_mfn;
     boot.m2p_va = slot_va(request.m2p_slot);
     boot.low_end_mfn = layout.low_end();
     boot.high_start_mfn = MachineLayout::high_start;
-    boot.domain_first_mfn = layout.mfn_of(place.domain_first);
+    boot.domain_first_mfn = place.domain_first_mfn;
     boot.core_root_mfn = core_root;
     boot.stub_root_mfn = place.stub_root_mfn;
     boot.descriptor_l1_mfn = window_l1;

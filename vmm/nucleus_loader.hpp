@@ -22,6 +22,10 @@ struct NucleusPlace {
     doorbell::BootInfo* boot = nullptr; ///< to be completed by the domain builder
     doorbell::Mailbox* mailbox = nullptr;
     std::uint64_t* m2p = nullptr;
+    const std::uint64_t* frame_table = nullptr; ///< one word per MFN below max_mfn (pv-abi/frame_word.hpp)
+    doorbell::HostUse* host_use = nullptr;      ///< likewise
+    std::uint64_t max_mfn = 0;
+    std::uint64_t domain_first_mfn = 0; ///< no frame below it is the domain's
     std::uint64_t stub_root_mfn = 0;
     std::uint64_t shared_info_mfn = 0;
     std::uint64_t domain_first = 0; ///< first frame of RAM (by order, not MFN) that is the domain's

@@ -36,7 +36,7 @@ struct Clock {
 };
 
 struct GrantTable {
-    static constexpr unsigned MAX_FRAMES = 64;
+    static constexpr unsigned MAX_FRAMES = doorbell::MAX_GRANT_FRAMES;
     u64 frames[MAX_FRAMES]; ///< MFNs of the table, owner shared
     u32 nr_frames;
     u32 max_frames;
@@ -56,7 +56,8 @@ struct GrantTable {
 struct Domain {
     Machine* machine;
     FrameTable frames;
-    u64* m2p; ///< writable view of the machine-to-physical table
+    const doorbell::HostUse* host_use; ///< by MFN: writing uses by the host (doorbell.hpp)
+    u64* m2p;                          ///< writable view of the machine-to-physical table
     const doorbell::BootInfo* boot;
     abi::shared_info64* shared; ///< as the core sees it
     Mfn shared_mfn;

@@ -23,6 +23,11 @@ void release_frame(Domain& domain, Mfn mfn) {
     domain.frames[mfn].word -= Frame::REFERENCE;
 }
 
+bool host_writes(const Domain& domain, Mfn mfn) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return __atomic_load_n(&domain.host_use[mfn.number], __ATOMIC_RELAXED) != 0;
+}
+
 void note_stale_tlbs(Domain& domain) {
     for (u32 i = 0; i < domain.nr_vcpus; i++) {
         domain.vcpus[i]->tlb_stale = true;
@@ -52,7 +57,7 @@ Status first_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
     if (type == FrameType::writable) {
         return 0;
     }
-    if (frame.owner() != FrameOwner::domain) {
+    if (frame.owner() != FrameOwner::domain || host_writes(domain, mfn)) {
         return -abi::XEN_EINVAL;
     }
     flush_stale_tlbs(domain); // no processor may still write through a mapping that is gone

@@ -101,13 +101,22 @@ void add_free_frame(Domain& domain, Mfn mfn) {
     push(domain, mfn, 0);
 }
 
-void put_free_frame(Domain& domain, Mfn mfn) {
-    push(domain, mfn, Frame::FREE_HELD);
-}
-
 bool is_disposable(const Domain& domain, Mfn mfn) {
     return domain.frames.domain_owns(mfn) && domain.frames[mfn].references() == 0 &&
            domain.frames[mfn].type_count() == 0;
+}
+
+bool put_free_frame(Domain& domain, Mfn mfn) {
+    if (!is_disposable(domain, mfn))
+        return false;
+    Frame& frame = domain.frames[mfn];
+    frame.set_owner(FrameOwner::free); // first, so that the host begins no use after we looked
+    if (host_writes(domain, mfn)) {
+        frame.set_owner(FrameOwner::domain);
+        return false;
+    }
+    push(domain, mfn, Frame::FREE_HELD);
+    return true;
 }
 
 void release_held_frames(Domain& domain) {

@@ -16,10 +16,10 @@ inline constexpr u64 INVALID_M2P = ~0ULL;
 /// A frame that never belonged to the domain becomes free (at start); the host does not back it yet.
 void add_free_frame(Domain& domain, Mfn mfn);
 
-/// The domain gives `mfn` up; the host keeps backing it until release_held_frames().
-/// Precondition: is_disposable(). Does not touch nr_pages, nor the m2p entry.
-void put_free_frame(Domain& domain, Mfn mfn);
-/// Does the domain own the frame, and nothing refer to it?
+/// The domain gives `mfn` up; the host keeps backing it until release_held_frames(). False: is_disposable() says no, or
+/// the host writes to it. Does not touch nr_pages, nor the m2p entry.
+[[nodiscard]] bool put_free_frame(Domain& domain, Mfn mfn);
+/// Does the domain own the frame, and nothing of the guest's refer to it?
 [[nodiscard]] bool is_disposable(const Domain& domain, Mfn mfn);
 
 /// Give the memory of all held frames back to the host.

@@ -6,6 +6,8 @@ namespace parapet::nucleus {
 
 namespace {
 
+constexpr u16 MARKS = abi::GTF_reading | abi::GTF_writing;
+
 template <typename Entry>
 Entry& entry_in(const Domain& domain, const u64* frames, u32 index) {
     constexpr u32 per_frame = PAGE_SIZE / sizeof(Entry);
@@ -73,10 +75,9 @@ int16_t read_grant(const Domain& domain, u32 ref, bool to_write, Grant& grant) {
 
 void mark_grant(const Domain& domain, u32 ref, bool reading, bool writing) {
     const auto marks = static_cast<u16>((reading ? abi::GTF_reading : 0) | (writing ? abi::GTF_writing : 0));
-    const auto all = static_cast<u16>(abi::GTF_reading | abi::GTF_writing);
     u16& flags = domain.grants.version == 2 ? entry_status(domain, ref) : entry_v1(domain, ref).flags;
     __atomic_fetch_or(&flags, marks, __ATOMIC_SEQ_CST);
-    __atomic_fetch_and(&flags, static_cast<u16>(~(all & ~marks)), __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&flags, static_cast<u16>(~(MARKS & ~marks)), __ATOMIC_SEQ_CST);
 }
 
 bool grant_is_mapped(const GrantTable& table, u32 ref) {
@@ -85,6 +86,11 @@ bool grant_is_mapped(const GrantTable& table, u32 ref) {
             return true;
     }
     return false;
+}
+
+bool grant_is_marked(const Domain& domain, u32 ref) {
+    const u16& flags = domain.grants.version == 2 ? entry_status(domain, ref) : entry_v1(domain, ref).flags;
+    return (__atomic_load_n(&flags, __ATOMIC_SEQ_CST) & MARKS) != 0;
 }
 
 void swap_grants(Domain& domain, u32 left, u32 right) {
@@ -98,9 +104,9 @@ void swap_grants(Domain& domain, u32 left, u32 right) {
     }
     abi::grant_entry_v1& a = entry_v1(domain, left);
     abi::grant_entry_v1& b = entry_v1(domain, right);
-    const abi::grant_entry_v1 kept = a;
-    a = b;
-    b = kept;
+    const abi::grant_entry_v1 from_a = {static_cast<u16>(a.flags & ~MARKS), a.domid, a.frame};
+    a = {static_cast<u16>(b.flags & ~MARKS), b.domid, b.frame};
+    b = from_a;
 }
 
 } // namespace parapet::nucleus

@@ -97,11 +97,17 @@ void swap(Vcpu& vcpu, abi::gnttab_swap_grant_ref& op) {
     Domain& domain = *vcpu.domain;
     const u32 entries = grant_entries(domain.grants);
     op.status = abi::GNTST_okay;
-    if (op.ref_a >= entries || op.ref_b >= entries)
+    if (op.ref_a >= entries || op.ref_b >= entries) {
         op.status = abi::GNTST_bad_gntref;
-    else if (grant_is_mapped(domain.grants, op.ref_a) || grant_is_mapped(domain.grants, op.ref_b))
+        return;
+    }
+    if (op.ref_a == op.ref_b)
+        return;
+    const GrantChange change{domain};
+    const auto in_use = [&](u32 ref) { return grant_is_mapped(domain.grants, ref) || grant_is_marked(domain, ref); };
+    if (in_use(op.ref_a) || in_use(op.ref_b))
         op.status = abi::GNTST_eagain;
-    else if (op.ref_a != op.ref_b)
+    else
         swap_grants(domain, op.ref_a, op.ref_b);
 }
 

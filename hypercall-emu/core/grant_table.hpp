@@ -31,9 +31,25 @@ inline constexpr u32 STATUS_PER_FRAME = PAGE_SIZE / sizeof(abi::grant_status_t);
 void mark_grant(const Domain& domain, u32 ref, bool reading, bool writing);
 /// Is `ref` mapped, by any handle?
 [[nodiscard]] bool grant_is_mapped(const GrantTable& table, u32 ref);
+/// Is somebody, the host perhaps, marked as using `ref`?
+[[nodiscard]] bool grant_is_marked(const Domain& domain, u32 ref);
+/// Exchange two entries. Neither is in use, so they come out unmarked.
 void swap_grants(Domain& domain, u32 left, u32 right);
 
 // grant_version.cpp
+/// While one exists, the host begins no use of a grant: entries and version may change (doorbell.hpp: GrantInfo).
+class GrantChange {
+public:
+    explicit GrantChange(Domain& domain);
+    GrantChange(const GrantChange&) = delete;
+    GrantChange& operator=(const GrantChange&) = delete;
+    ~GrantChange();
+    /// Has the host any grant in use from before?
+    [[nodiscard]] bool host_uses_any() const;
+
+private:
+    doorbell::GrantInfo& info_;
+};
 [[nodiscard]] Status set_grant_version(Domain& domain, u32 version);
 /// Make the table `frames` frames long, with the status frames that its version needs.
 [[nodiscard]] bool grow_grant_table(Domain& domain, u32 frames);

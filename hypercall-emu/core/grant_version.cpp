@@ -23,14 +23,31 @@ Mfn take_pool_frame(Domain& domain) {
     return mfn;
 }
 
-bool grow(Domain& domain, u64 (&frames)[GrantTable::MAX_FRAMES], u32& count, u32 wanted) {
+/// `shown`, `shown_count`: the same as the vmm finds it (doorbell.hpp: GrantInfo).
+bool grow(Domain& domain, u64 (&frames)[GrantTable::MAX_FRAMES], u32& count, u32 wanted,
+          u64 (&shown)[GrantTable::MAX_FRAMES], u32& shown_count) {
     while (count < wanted) {
         const Mfn mfn = take_pool_frame(domain);
         if (mfn == NO_MFN)
             return false;
+        __atomic_store_n(&shown[count], mfn.number, __ATOMIC_RELAXED);
         frames[count++] = mfn.number;
+        __atomic_store_n(&shown_count, count, __ATOMIC_RELEASE);
     }
     return true;
+}
+
+bool grow_status(Domain& domain, u32 frames) {
+    GrantTable& table = domain.grants;
+    doorbell::GrantInfo& info = domain.machine->mailbox->grants;
+    return grow(domain, table.status_frames, table.nr_status_frames, status_frames_for(frames), info.status_frames,
+                info.nr_status_frames);
+}
+
+bool grow_entries(Domain& domain, u32 frames) {
+    GrantTable& table = domain.grants;
+    doorbell::GrantInfo& info = domain.machine->mailbox->grants;
+    return grow(domain, table.frames, table.nr_frames, frames, info.frames, info.nr_frames);
 }
 
 /// The reserved entries outlive a change of version: their common form, while the table is rewritten.
@@ -96,19 +113,29 @@ bool grow_grant_table(Domain& domain, u32 frames) {
     if (frames > max_grant_frames(table))
         return false;
     // Status frames first: an entry without a status must never be in reach.
-    if (table.version == 2 && !grow(domain, table.status_frames, table.nr_status_frames, status_frames_for(frames)))
+    if (table.version == 2 && !grow_status(domain, frames))
         return false;
-    return grow(domain, table.frames, table.nr_frames, frames);
+    return grow_entries(domain, frames);
 }
 
-Status set_grant_version(Domain& domain, u32 version) {
+GrantChange::GrantChange(Domain& domain) : info_{domain.machine->mailbox->grants} {
+    __atomic_fetch_add(&info_.sequence, 1, __ATOMIC_SEQ_CST); // a full fence: what the host does is looked at afterwards
+}
+
+GrantChange::~GrantChange() {
+    __atomic_fetch_add(&info_.sequence, 1, __ATOMIC_SEQ_CST);
+}
+
+bool GrantChange::host_uses_any() const {
+    return __atomic_load_n(&info_.host_leases, __ATOMIC_SEQ_CST) != 0;
+}
+
+namespace {
+
+Status change_version(Domain& domain, u32 version) {
     GrantTable& table = domain.grants;
-    if (version != 1 && version != 2)
-        return -abi::XEN_EINVAL;
-    const u32 current = table.version == 2 ? 2 : 1;
-    if (current == version)
-        return 0;
-    if (in_use_beyond_reserved(table))
+    const GrantChange change{domain};
+    if (change.host_uses_any())
         return -abi::XEN_EBUSY;
     Kept kept[RESERVED] = {};
     if (table.nr_frames != 0) {
@@ -116,16 +143,28 @@ Status set_grant_version(Domain& domain, u32 version) {
         if (status != 0)
             return status;
     }
-    if (version == 2 && !grow(domain, table.status_frames, table.nr_status_frames, status_frames_for(table.nr_frames)))
+    if (version == 2 && !grow_status(domain, table.nr_frames))
         return -abi::XEN_ENOMEM;
     for (u32 i = 0; i < table.nr_frames; i++)
         fill_bytes(domain.machine->frame(Mfn{table.frames[i]}), 0, PAGE_SIZE);
     for (u32 i = 0; i < table.nr_status_frames; i++)
         fill_bytes(domain.machine->frame(Mfn{table.status_frames[i]}), 0, PAGE_SIZE);
     table.version = version;
+    __atomic_store_n(&domain.machine->mailbox->grants.version, version, __ATOMIC_RELAXED);
     if (table.nr_frames != 0)
         put_reserved(domain, kept);
     return 0;
+}
+
+} // namespace
+
+Status set_grant_version(Domain& domain, u32 version) {
+    const GrantTable& table = domain.grants;
+    if (version != 1 && version != 2)
+        return -abi::XEN_EINVAL;
+    if (version == (table.version == 2 ? 2 : 1))
+        return 0;
+    return in_use_beyond_reserved(table) ? -abi::XEN_EBUSY : change_version(domain, version);
 }
 
 } // namespace parapet::nucleus

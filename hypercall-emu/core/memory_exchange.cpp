@@ -34,9 +34,8 @@ Status give(Vcpu& vcpu, const Side& in, u64 chunk, u64& count) {
         if (!get(vcpu, first, in.at(chunk * in.per_chunk + i)))
             return -abi::XEN_EFAULT;
         for (u64 j = 0; j < 1ULL << in.order; j++) {
-            if (!is_disposable(domain, Mfn{first + j}))
+            if (!put_free_frame(domain, Mfn{first + j}))
                 return -abi::XEN_EINVAL;
-            put_free_frame(domain, Mfn{first + j});
             count++;
         }
     }

@@ -14,6 +14,9 @@ namespace parapet::nucleus {
 /// One reference of the guest's to a frame it may map. False: not its frame, or too many references.
 [[nodiscard]] bool acquire_frame(Domain& domain, Mfn mfn);
 void release_frame(Domain& domain, Mfn mfn);
+/// Has the host a writing use of the frame? Asked after the frame's word says what it is to become; if so, that is
+/// taken back (doorbell.hpp: HostUse).
+[[nodiscard]] bool host_writes(const Domain& domain, Mfn mfn);
 
 /// A reference and a type reference; validates the frame as a table of that level if it is the first of its type.
 /// 0, or -XEN_EINVAL / -XEN_EBUSY.

@@ -58,10 +58,9 @@ bool decrease_one(Vcpu& vcpu, const Extents& extents, u64 index) {
         return false;
     for (u64 i = 0; i < extents.frames(); i++) {
         const Mfn mfn{first + i};
-        if (!is_disposable(domain, mfn))
+        if (!put_free_frame(domain, mfn))
             return false;
         domain.m2p[mfn.number] = INVALID_M2P;
-        put_free_frame(domain, mfn);
         domain.nr_pages--;
     }
     return true;

@@ -2,13 +2,23 @@
 // A guest's grants as the host's backends use them: each reference is checked on each use, and gives a pointer straight
 // into guest memory (no copy, no mapping). The grant table lies in memory that the guest writes at any time.
 //
-//   guest:  writes an entry {permit_access, domid 0, frame}       backend:  take(ref, access)
-//             │                                                        │ entry read once: type, peer, rights
-//             │                                                        │ frame: of this domain, and for writing: pinned
-//             │                                                        │   against becoming a table (doorbell.hpp:
-//             HostUse) │   GTF_reading/GTF_writing set in entry or status  ◀────┤ marked, as a mapping marks it in Xen
-//             ▼                                                        ▼
-//   may not revoke while marked                                   I/O into or out of the frame; then give_back()
+//   guest                                     nucleus                       backend: take(ref, access)
+//
+//   entry: permit_access, domid 0, frame ─────────────────────────────────▶   header read once: type, peer, rights
+//   may not revoke while marked  ◀─────────────────────────────────────────   GTF_reading/GTF_writing set by the same
+//                                                                             compare-exchange (v2: in the status word,
+//                                                                             then the header is looked at again)
+//                                             frame's word: owner, type ──▶   frame: RAM, the domain's; for writing:
+//                                             HostUse[mfn] != 0: never a  ◀─  counted in HostUse first, and no table
+//                                             table, stays the domain's
+//                                                                             I/O into or out of the frame
+//                                             HostUse[mfn] == 0  ◀─────────   give_back(): first the count,
+//   sees no mark: the frame is its own ◀───────────────────────────────────   then the marks, then tell the guest
+//
+// A use for reading is not counted in HostUse. It shows the frame's bytes at the time, which are the guest's in any
+// case: frames of the domain never become the nucleus's, a frame ballooned out reads as zeroes, and one that has become
+// a page table holds what the guest may read itself. So any number of requests may read one frame (a page of zeroes,
+// say).
 //
 // One thread (the I/O thread) uses an object.
 #pragma once
@@ -50,28 +60,58 @@ public:
                std::uint16_t* host_use, std::uint64_t max_mfn, std::uint64_t domain_first_mfn, std::uint16_t domid = 1);
     HostGrants(const HostGrants&) = delete;
     HostGrants& operator=(const HostGrants&) = delete;
-    ~HostGrants();
+    ~HostGrants() = default;
 
-    /// Checks `ref` and begins its use. GrantStatus::okay: `lease` is filled.
+    /// Checks `ref` and begins its use. GrantStatus::okay: `lease` is filled. Else:
+    ///   GNTST_bad_gntref         beyond the table
+    ///   GNTST_general_error      not granted to domain 0 with these rights; transitive; an empty part of a page;
+    ///   changed
+    ///                            while it was read; too many uses
+    ///   GNTST_bad_page           not a frame of the domain
+    ///   GNTST_permission_denied  to be written, but a page table or descriptor page
+    ///   GNTST_eagain             the guest is changing the table's version
     [[nodiscard]] GrantStatus take(GrantRef ref, GrantAccess access, Lease& lease);
-    /// Ends it: the marks go with the last use of the reference.
+    /// Ends it: the marks go with the last use of the reference. Before the guest is told (by a response) that its page
+    /// is no longer in use.
     void give_back(const Lease& lease);
 
-    /// Leases that are out.
-    [[nodiscard]] std::size_t in_use() const;
+    /// Leases that are out. While there are any, the guest cannot change the table's version.
+    [[nodiscard]] std::size_t in_use() const { return in_use_; }
+    [[nodiscard]] std::uint16_t domid() const { return domid_; }
 
-    // State and helpers: see host_grants.cpp.
 private:
+    static constexpr std::uint16_t most_uses = 0xffff;
+
+    /// Flags and peer, as one word of the entry.
+    struct Header {
+        std::uint16_t flags, domid;
+    };
+    struct Use {
+        std::uint16_t readers = 0, writers = 0;
+    };
+
+    GrantStatus take_entry(std::uint32_t ref, GrantAccess access, Lease& lease);
+    GrantStatus mark_v1(std::uint32_t ref, GrantAccess access);
+    GrantStatus mark_v2(std::uint32_t ref, GrantAccess access, Header& header);
+    GrantStatus pin(std::uint64_t mfn, GrantAccess access);
+    void unpin(const Lease& lease);
+    void clear_marks(std::uint32_t ref);
+    void attach();
+    void see_new_frames();
+    bool in_table(std::uint32_t ref);
+    [[nodiscard]] std::uint32_t per_frame() const;
+    [[nodiscard]] std::byte* entry(std::uint32_t ref) const;
+    [[nodiscard]] std::uint16_t& marks(std::uint32_t ref) const;
+
     GuestFrames frames_;
     doorbell::Mailbox& mailbox_;
     const std::uint64_t* frame_table_;
     std::uint16_t* host_use_;
     std::uint64_t max_mfn_, domain_first_mfn_;
     std::uint16_t domid_;
-    struct Use {
-        std::uint16_t readers = 0, writers = 0;
-    };
-    std::vector<Use> uses_; ///< by reference
+    std::uint32_t version_ = 1;              ///< cannot change while a lease is out
+    std::vector<std::byte*> table_, status_; ///< frames seen so far; they stay where they are
+    std::vector<Use> uses_;                  ///< by reference; as long as the table
     std::size_t in_use_ = 0;
 };
 

@@ -59,6 +59,7 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"VCPU_AREA_VA", VCPU_AREA_VA},
         {"FRAME_TABLE_VA", FRAME_TABLE_VA},
         {"M2P_WRITABLE_VA", M2P_WRITABLE_VA},
+        {"HOST_USE_VA", HOST_USE_VA},
         {"DIRECTMAP_VA", DIRECTMAP_VA},
         {"DESCRIPTOR_VA", DESCRIPTOR_VA},
         {"GATE_VA", GATE_VA},

@@ -117,6 +117,8 @@ public:
     [[nodiscard]] Vcpu& vcpu(u32 id = 0) { return *vcpus_[id]; }
     [[nodiscard]] Domain& domain() { return *domain_; }
     [[nodiscard]] abi::shared_info64& shared() { return *domain_->shared; }
+    /// Writing uses by the host of the domain's page `pfn`: the test plays the host.
+    [[nodiscard]] doorbell::HostUse& host_use(u64 pfn) { return host_use_[mfn(pfn).number]; }
     [[nodiscard]] doorbell::Mailbox& mailbox() { return *mailbox_; }
 
     FakeMachine machine;
@@ -130,6 +132,7 @@ private:
     std::vector<u8> storage_;
     u8* memory_;
     std::vector<Frame> frames_;
+    std::vector<doorbell::HostUse> host_use_;
     std::vector<u64> m2p_;
     std::unique_ptr<doorbell::Mailbox> mailbox_;
     std::unique_ptr<Domain> domain_;
