@@ -32,13 +32,18 @@ struct BlockDevice {
 
     io::RateLimit operations{spec.limits.iops, burst(spec.limits.iops, spec.limits.iops_burst)};
     io::RateLimit bytes{spec.limits.bytes_per_second, burst(spec.limits.bytes_per_second, spec.limits.bytes_burst)};
-    std::uint64_t sectors = target.geometry().bytes / sector_bytes;
+    std::uint64_t sectors = whole_sectors(spec, target.geometry());
     unsigned block_sectors = sector_size(spec, target.geometry()) / sector_bytes; ///< requests are multiples of it
     unsigned lines = 0; ///< in the log, since `lines_since`: a guest must not fill it
     io::RateLimit::Clock::time_point lines_since{};
 
     static std::uint32_t sector_size(const DiskSpec& spec, const Geometry& geometry) {
         return std::max(spec.sector_size, geometry.logical_block);
+    }
+    /// Of 512 bytes, but whole sectors of the disk's own size.
+    static std::uint64_t whole_sectors(const DiskSpec& spec, const Geometry& geometry) {
+        const std::uint32_t size = sector_size(spec, geometry);
+        return geometry.bytes / size * (size / sector_bytes);
     }
     static std::uint64_t burst(std::uint64_t rate, std::uint64_t wanted) { return wanted != 0 ? wanted : rate / 10; }
 

@@ -376,6 +376,41 @@ Result<DiskSpec> parse_disk_spec(std::string_view text) {
     return Parser{text}.parse();
 }
 
+std::string disk_spec_text(const DiskSpec& spec) {
+    std::string text;
+    const auto add = [&](const char* key, const std::string& value) { text += std::string{key} + "=" + value + ","; };
+    const auto add_number = [&](const char* key, std::uint64_t value) {
+        if (value != 0) {
+            add(key, std::to_string(value));
+        }
+    };
+    if (spec.format) {
+        add("format", format_name(*spec.format));
+    }
+    if (spec.vdev) {
+        add("vdev", std::to_string(*spec.vdev));
+    }
+    add("access", spec.read_only ? "ro" : "rw");
+    if (spec.cdrom) {
+        add("devtype", "cdrom");
+    }
+    if (spec.discard) {
+        add("discard", *spec.discard ? "yes" : "no");
+    }
+    add("removable", spec.removable ? "yes" : "no");
+    add("direct-io-safe", spec.direct_io_safe ? "yes" : "no");
+    add("persistent", spec.persistent ? "yes" : "no");
+    add_number("sector-size", spec.sector_size);
+    add_number("iops", spec.limits.iops);
+    add_number("iops-burst", spec.limits.iops_burst);
+    add_number("bps", spec.limits.bytes_per_second);
+    add_number("bps-burst", spec.limits.bytes_burst);
+    add("on-error", spec.on_error == OnError::wait ? "wait" : "report");
+    add("cache", spec.cache == Cache::direct ? "direct" : "buffered");
+    add_number("queues", spec.queues);
+    return text + "target=" + spec.target;
+}
+
 bool DiskSpec::is_remote() const {
     return std::ranges::any_of(std::array{"nbd://", "nbds://", "nbd+unix://", "nbds+unix://"},
                                [&](const char* scheme) { return target.starts_with(scheme); });

@@ -19,7 +19,7 @@ enum class Cache : std::uint8_t { direct, buffered };
 /// What the guest gets of a failed operation: the error, or patience (it is tried again until it works).
 enum class OnError : std::uint8_t { report, wait };
 
-/// 0: no limit; a burst of 0: a second's worth.
+/// 0: no limit; a burst of 0: what goes in a tenth of a second.
 struct DiskLimits {
     std::uint64_t iops = 0, iops_burst = 0;
     std::uint64_t bytes_per_second = 0, bytes_burst = 0;
@@ -53,6 +53,9 @@ struct DiskSpec {
 
 /// A whole specification. The error names the part that is wrong.
 Result<DiskSpec> parse_disk_spec(std::string_view text);
+
+/// The same by keywords alone: parse_disk_spec() gives the specification back.
+std::string disk_spec_text(const DiskSpec& spec);
 
 /// "raw", "qcow2", "vpc" (vhd), ...: as qemu-nbd spells them; `format=` takes these too.
 const char* format_name(Format format);
