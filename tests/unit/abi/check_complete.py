@@ -19,15 +19,17 @@ NOT_ABI = re.compile(r"""
   | machine_to_phys_mapping | XEN_CPUID | xen_wc_sec_hi | xen_vga_console_info(_t)?
   | GNTTABOP_error_msgs
   | XEN_EMULATE_PREFIX                    # bytes; abi_test.cpp compares them
+  | XEN_PAGE_SHIFT | blkif_(vdev|sector)_t # of ring.h's macros; types
   | XS_WRITE_(NONE|CREATE|CREATE_EXCL)    # strings of a protocol before transactions
   | (__)?(HYPERVISOR|MACH2PHYS)_VIRT_(START|END)_(NON)?PAE | __(HYPERVISOR|MACH2PHYS)_VIRT_(START|END)
 """, re.VERBOSE)
-NOT_ABI_RECORDS = {"xsd_errors"}
+NOT_ABI_RECORDS = {"xsd_errors", *(f"{ring}_{part}" for ring in ("blkif",)  # rings: iorings/rings
+                                    for part in ("sring", "sring_entry", "front_ring", "back_ring"))}
 FLEXIBLE_ARRAYS = {"xen_build_id.buf", "physdev_pci_device_add.optarr"}  # C++ has none; the sizes say where they begin
 
 # In pv-abi/, but in no public header of Xen: the processor's, the BIOS's, or a convention that only code states.
 OURS_ALONE = re.compile(r"TRAP_\w+|PFEC_\w+|TI_(DPL_MASK|IF)|E820_\w+|MEMOP_\w+|HYPERCALL_(STUB_BYTES|PAGE_STUBS)"
-                        r"|XEN_HYPERCALL_MSR|XEN_EMULATE_PREFIX|HYPERVISOR_L4_(FIRST|LAST)_SLOT|lays_out_64")
+                        r"|XEN_HYPERCALL_MSR|XEN_EMULATE_PREFIX|XEN_IO_PROTO_ABI_\w+|HYPERVISOR_L4_(FIRST|LAST)_SLOT|lays_out_64")
 OUR_RECORDS_ALONE = {"u64_align4", "Abi64", "Abi32", "guest_width", "iret_context32", "e820entry"}
 
 

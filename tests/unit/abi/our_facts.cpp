@@ -3,6 +3,7 @@
 #include "tests/unit/abi/facts.hpp"
 
 #include "pv-abi/arch.hpp"
+#include "pv-abi/blkif.hpp"
 #include "pv-abi/callback.hpp"
 #include "pv-abi/console.hpp"
 #include "pv-abi/cpuid.hpp"

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/disk/raw_target.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <utility>
+
+namespace parapet::disk {
+
+namespace {
+/// Of the kernel (UIO_MAXIOV).
+constexpr std::size_t most_vectors = 1024;
+} // namespace
+
+/// One of the target's operations; made when there are more at once than ever before, and used again.
+class RawTarget::Operation final : public io::Completion {
+public:
+    explicit Operation(RawTarget& target) : target_{target} {}
+
+    void start(TargetRequest& next) {
+        request = &next;
+        rest = next.segments;
+        done = 0;
+        error = 0;
+        use_buffered = false;
+    }
+    /// Steps over what the kernel has done of the transfer.
+    void advance(std::size_t bytes) {
+        done += bytes;
+        if (rest.data() != own_.data()) {
+            own_.assign(rest.begin(), rest.end());
+        }
+        auto first = own_.begin();
+        while (first != own_.end() && bytes >= first->iov_len) {
+            bytes -= first->iov_len;
+            ++first;
+        }
+        own_.erase(own_.begin(), first);
+        if (!own_.empty()) {
+            own_.front().iov_base = static_cast<std::byte*>(own_.front().iov_base) + bytes;
+            own_.front().iov_len -= bytes;
+        }
+        rest = own_;
+    }
+    [[nodiscard]] bool transfers() const {
+        return request->operation == disk::Operation::read || request->operation == disk::Operation::write;
+    }
+    void complete(int result, unsigned /*flags*/) override {
+        if (error != 0) {
+            target_.end(*this, error);
+        } else if (transfers()) {
+            target_.transferred(*this, result);
+        } else if (request->operation == disk::Operation::flush) {
+            target_.end(*this, std::min(result, 0));
+        } else {
+            target_.allocated(*this, result);
+        }
+    }
+
+    TargetRequest* request = nullptr;
+    std::span<const iovec> rest; ///< still to be transferred
+    std::uint64_t done = 0;
+    int error = 0;             ///< to be reported when the (empty) operation completes
+    bool use_buffered = false; ///< direct I/O did not take it
+
+private:
+    RawTarget& target_;
+    std::vector<iovec> own_;
+};
+
+RawTarget::RawTarget(const ImageFile& image, io::IoThread& io)
+    : image_{image}, io_{io}, geometry_{image.geometry}, bytes_there_{image.geometry.bytes} {}
+
+RawTarget::~RawTarget() = default;
+
+void RawTarget::submit(TargetRequest& request) {
+    look_at_size();
+    if (free_.empty()) {
+        free_.push_back(operations_.emplace_back(std::make_unique<Operation>(*this)).get());
+    }
+    Operation& operation = *free_.back();
+    free_.pop_back();
+    operation.start(request);
+    switch (request.operation) {
+    case disk::Operation::read:
+    case disk::Operation::write:
+        if (request.offset > bytes_there_ || request.length > bytes_there_ - request.offset) {
+            return fail_later(operation, -EIO); // truncated: a write would bring back the end, without its contents
+        }
+        return transfer(operation);
+    case disk::Operation::flush:
+        io_.prepare(operation, io_uring_prep_fsync, image_.main.get(), unsigned{IORING_FSYNC_DATASYNC});
+        return;
+    case disk::Operation::discard:
+    case disk::Operation::write_zeroes:
+        return allocate(operation);
+    }
+}
+
+/// What of the request is not done yet, as one operation.
+void RawTarget::transfer(Operation& operation) {
+    const TargetRequest& request = *operation.request;
+    const int fd = descriptor_for(operation);
+    const std::uint64_t offset = request.offset + operation.done;
+    const bool read = request.operation == disk::Operation::read;
+    const auto vectors = operation.rest.first(std::min(operation.rest.size(), most_vectors));
+    int index = -1;
+    io_uring_sqe* sqe = nullptr;
+    if (vectors.size() == 1) {
+        index = io_.buffer_index(vectors[0].iov_base, vectors[0].iov_len);
+        sqe = io_.entry();
+        const auto length = static_cast<unsigned>(vectors[0].iov_len);
+        if (index >= 0) {
+            (read ? io_uring_prep_read_fixed(sqe, fd, vectors[0].iov_base, length, offset, index)
+                  : io_uring_prep_write_fixed(sqe, fd, vectors[0].iov_base, length, offset, index));
+        } else {
+            (read ? io_uring_prep_read(sqe, fd, vectors[0].iov_base, length, offset)
+                  : io_uring_prep_write(sqe, fd, vectors[0].iov_base, length, offset));
+        }
+    } else {
+        sqe = io_.entry();
+        const auto count = static_cast<unsigned>(vectors.size());
+        (read ? io_uring_prep_readv(sqe, fd, vectors.data(), count, offset)
+              : io_uring_prep_writev(sqe, fd, vectors.data(), count, offset));
+    }
+    if (request.fua) {
+        sqe->rw_flags = RWF_DSYNC;
+    }
+    io::IoThread::own(sqe, operation);
+}
+
+/// Direct I/O where it takes this, else the page cache.
+int RawTarget::descriptor_for(const Operation& operation) const {
+    if (!image_.direct) {
+        return image_.main.get();
+    }
+    const std::uint64_t offset = operation.request->offset + operation.done;
+    bool fits = !operation.use_buffered && offset % image_.offset_alignment == 0;
+    for (const iovec& vector : operation.rest) {
+        fits = fits && vector.iov_len % image_.offset_alignment == 0 &&
+               reinterpret_cast<std::uintptr_t>(vector.iov_base) % image_.memory_alignment == 0;
+    }
+    return fits ? image_.main.get() : image_.buffered.get();
+}
+
+void RawTarget::transferred(Operation& operation, int result) {
+    const TargetRequest& request = *operation.request;
+    if (result == -EAGAIN || result == -EINTR) {
+        return transfer(operation);
+    }
+    if (result == -EINVAL && image_.direct && !std::exchange(operation.use_buffered, true)) {
+        return transfer(operation); // an alignment that the probe did not see
+    }
+    if (result < 0) {
+        return end(operation, result);
+    }
+    if (result == 0) { // the end of the file, where there should be none
+        looked_ = {};
+        return end(operation, -EIO);
+    }
+    if (operation.done + static_cast<unsigned>(result) >= request.length) {
+        return end(operation, 0);
+    }
+    operation.advance(static_cast<unsigned>(result));
+    transfer(operation);
+}
+
+void RawTarget::allocate(Operation& operation) {
+    const TargetRequest& request = *operation.request;
+    if (!geometry_.discard || request.offset > bytes_there_ || request.length > bytes_there_ - request.offset) {
+        return fail_later(operation, geometry_.discard ? -EIO : -EOPNOTSUPP);
+    }
+    const bool zero = request.operation == disk::Operation::write_zeroes && zero_range_;
+    io_.prepare(operation, io_uring_prep_fallocate, image_.main.get(),
+                (zero ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE) | FALLOC_FL_KEEP_SIZE,
+                static_cast<off_t>(request.offset), static_cast<off_t>(request.length));
+}
+
+void RawTarget::allocated(Operation& operation, int result) {
+    if (result == -EAGAIN || result == -EINTR) {
+        return allocate(operation);
+    }
+    if (result == -EOPNOTSUPP && operation.request->operation == disk::Operation::write_zeroes &&
+        std::exchange(zero_range_, false)) {
+        return allocate(operation);
+    }
+    end(operation, std::min(result, 0));
+}
+
+/// Not at once: whoever submits is not called back from inside.
+void RawTarget::fail_later(Operation& operation, int error) {
+    operation.error = error;
+    io_.prepare(operation, io_uring_prep_nop);
+}
+
+void RawTarget::end(Operation& operation, int result) {
+    TargetRequest& request = *operation.request;
+    free_.push_back(&operation);
+    request.complete(result);
+}
+
+/// A file may be grown or truncated by others, at any time.
+void RawTarget::look_at_size() {
+    if (image_.block_device) {
+        return;
+    }
+    const auto now = std::chrono::steady_clock::now();
+    if (now - looked_ < std::chrono::seconds{1}) {
+        return;
+    }
+    looked_ = now;
+    struct stat status {};
+    if (::fstat(image_.main.get(), &status) != 0) {
+        return;
+    }
+    const auto bytes = static_cast<std::uint64_t>(status.st_size) & ~std::uint64_t{511};
+    bytes_there_ = bytes;
+    if (bytes > geometry_.bytes) {
+        geometry_.bytes = bytes;
+        if (changed_) {
+            changed_();
+        }
+    }
+}
+
+} // namespace parapet::disk
