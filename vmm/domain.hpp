@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,10 @@
 #include <vector>
 
 namespace parapet::vmm {
+
+namespace control {
+class ControlServer;
+} // namespace control
 
 struct DomainConfig {
     std::string kernel;
@@ -27,6 +32,9 @@ struct DomainConfig {
     std::optional<doorbell::Home> home; ///< nothing: what suits the substrate
     std::uint64_t shuffle = 0;          ///< seed of the order of machine frames, for tests
     unsigned reboots = 0;
+    control::ControlServer* control = nullptr; ///< serves who commands the domain by its name; nullptr: nobody may
+    std::function<void()> before_confined;     ///< once, when all is open that the user named
+    std::function<void()> running;             ///< at each life: the guest's first instruction runs
 };
 
 struct DomainStatistics {

@@ -82,8 +82,12 @@ boost::json::object statistics_of(const vmm::DomainStatistics& from) {
     return object;
 }
 
-vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& incarnation) {
+vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& incarnation,
+                              const DomainSurroundings& surroundings) {
     vmm::DomainConfig config;
+    config.control = surroundings.control;
+    config.before_confined = surroundings.before_confined;
+    config.running = surroundings.running;
     config.kernel = options.kernel;
     config.initrds = options.initrds;
     config.cmdline = options.cmdline;
@@ -103,8 +107,9 @@ vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& inca
 
 } // namespace
 
-DomainEnd start_domain(const RunOptions& options, const Incarnation& incarnation) {
-    DomainResult result = vmm::run_domain(config_from(options, incarnation));
+DomainEnd start_domain(const RunOptions& options, const Incarnation& incarnation,
+                       const DomainSurroundings& surroundings) {
+    DomainResult result = vmm::run_domain(config_from(options, incarnation, surroundings));
     if (!result.report.empty()) {
         std::fputs(result.report.c_str(), stderr);
     }
