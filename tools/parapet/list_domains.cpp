@@ -25,8 +25,8 @@ std::optional<boost::json::object> ask_for_info(const std::string& name) {
         return std::nullopt; // a dead domain's socket
     }
     if (auto info = client->call({{"request", "info"}}, {}, 1s)) {
-        info->erase("ok");
-        info->erase("version");
+        info->stable_erase("ok");
+        info->stable_erase("version");
         return *std::move(info);
     }
     return boost::json::object{{"name", name}, {"pid", client->peer()}, {"state", "busy"}};

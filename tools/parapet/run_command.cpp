@@ -67,8 +67,10 @@ int NamedDomain::run(const RunOptions& options) {
     }
     if (background_) {
         background_->ended(status);
-        if (claim_ && status == exit_powered_off) {
-            claim_->sweeper().forget_log();
+        using Kind = DomainEnd::Kind;
+        const Kind kind = last_end_.kind;
+        if (claim_ && (kind == Kind::powered_off || kind == Kind::left || kind == Kind::rebooted)) {
+            claim_->sweeper().forget_log(); // of no interest any more
         }
     }
     return status;
