@@ -199,6 +199,7 @@ struct Counters {
     uint64_t hypercalls[64];
     uint64_t exceptions[32];
     uint64_t interrupts, upcalls, syscalls, ptwr, emulated, blocks, tlb_flushes, frames_released;
+    uint64_t frames_owned; ///< by the guest now
 };
 
 // ---- Grants: what the host uses of the guest's memory

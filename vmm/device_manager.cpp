@@ -102,7 +102,11 @@ Result<control::DeviceInfo> DeviceManager::attach(devices::Handover handover) {
     if (!factory_.from_handover) {
         return Error{"this domain takes no devices"};
     }
-    auto source = factory_.from_handover(std::move(handover));
+    std::set<std::pair<std::string, unsigned>> taken;
+    for (const auto& owned : sources_) {
+        taken.emplace(owned->kind(), owned->id());
+    }
+    auto source = factory_.from_handover(std::move(handover), taken);
     if (!source) {
         return source.error();
     }

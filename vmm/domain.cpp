@@ -162,6 +162,9 @@ DomainResult live(const DomainConfig& config) {
     if (!assembled) {
         return fail(assembled.error());
     }
+    if (config.before_confined && config.reboots == 0) {
+        config.before_confined();
+    }
     if (auto confined = enter_sandbox(); !confined) {
         return fail(confined.error());
     }

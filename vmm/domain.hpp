@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +18,10 @@
 #include <vector>
 
 namespace parapet::vmm {
+
+namespace control {
+class ControlServer;
+} // namespace control
 
 struct DomainConfig {
     std::string kernel;
@@ -30,6 +35,9 @@ struct DomainConfig {
     std::optional<doorbell::Home> home; ///< nothing: what suits the substrate
     std::uint64_t shuffle = 0;          ///< seed of the order of machine frames, for tests
     unsigned reboots = 0;
+    control::ControlServer* control = nullptr; ///< serves who commands the domain by its name; nullptr: nobody may
+    std::function<void()> before_confined;     ///< once, when all is open that the user named
+    std::function<void()> running;             ///< at each life: the guest's first instruction runs
 };
 
 struct DomainStatistics {

@@ -116,8 +116,8 @@ void build_idt(std::uint64_t* idt, const ImageHeader& header) {
 } // namespace
 
 std::uint64_t nucleus_frames(std::uint64_t domain_frames) {
-    // Frame table, m2p and host use take 18 bytes a frame, the directmap's tables 8 bytes per 2 MiB and the tables for all those
-    // about 1/512 of that; the gap below 4 GiB has entries too. The rest is fixed and below 4 MiB.
+    // Frame table, m2p and host use take 18 bytes a frame, the directmap's tables 8 bytes per 2 MiB and the tables for
+    // all those about 1/512 of that; the gap below 4 GiB has entries too. The rest is fixed and below 4 MiB.
     const std::uint64_t entries = domain_frames + (domain_frames > MachineLayout::max_low_frames / 2 ? 262144 : 0);
     const std::uint64_t per_frame = entries * 18 / page_size;
     return first_frame + 1024 + per_frame + per_frame / 64 + entries / 512 / 512 + 64;

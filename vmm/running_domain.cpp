@@ -2,6 +2,7 @@
 #include "vmm/running_domain.hpp"
 
 #include "iorings/xenstore/domain_tree.hpp"
+#include "vmm/control/control_server.hpp"
 #include "vmm/process_memory.hpp"
 
 #include <boost/asio/post.hpp>
@@ -87,7 +88,12 @@ void RunningDomain::connect_console(std::shared_ptr<console::ConsoleStreams> str
     }
     console::ConsoleHooks hooks;
     hooks.notify_guest = [this] { ports_->notify(console_port); };
-    hooks.on_output = [this](std::string_view text) { marker_.feed(text); };
+    hooks.on_output = [this](std::string_view text) {
+        marker_.feed(text);
+        if (config_.control != nullptr) {
+            config_.control->console_said(text);
+        }
+    };
     hooks.on_closed = [this](std::string_view reason) {
         end(End::left, 1, "the console closed (" + std::string{reason} + "), which ended the domain");
     };
@@ -181,8 +187,9 @@ void RunningDomain::end_by_signal(int signal) {
 }
 
 /// A guest that watches control/shutdown says so (Linux: drivers/xen/manage.c).
-bool RunningDomain::guest_heeds_shutdown() const {
-    const auto feature = store_.read("/local/domain/" + std::to_string(guest_domid) + "/control/feature-poweroff");
+bool RunningDomain::guest_heeds_shutdown(std::string_view how) const {
+    const auto feature =
+        store_.read("/local/domain/" + std::to_string(guest_domid) + "/control/feature-" + std::string{how});
     return feature && *feature == "1";
 }
 
@@ -258,10 +265,14 @@ DomainResult RunningDomain::run() {
         });
     }
     const auto keep_running = asio::make_work_guard(io_);
+    const control::ControlServer::Serving serving{config_.control, io_, *this};
     console_->start();
     started_ = Clock::now();
     marker_.start(started_);
     thread_->start();
+    if (config_.running) {
+        config_.running();
+    }
     io_.run();
     thread_->join();
     result_.statistics.run_s = seconds(Clock::now() - started_);

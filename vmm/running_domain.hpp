@@ -7,6 +7,7 @@
 #include "iorings/grants/host_grants.hpp"
 #include "iorings/xenstore/connection.hpp"
 #include "iorings/xenstore/ring_transport.hpp"
+#include "vmm/control/domain_life.hpp"
 #include "vmm/device_manager.hpp"
 #include "vmm/domain.hpp"
 #include "vmm/domain_builder.hpp"
@@ -29,7 +30,7 @@ inline constexpr std::uint32_t console_port = 2;
 
 /// Everything that lives as long as one domain runs. Members are destroyed in reverse order: threads and backends
 /// first.
-class RunningDomain {
+class RunningDomain : private control::DomainLife {
 public:
     RunningDomain(const DomainConfig& config, GuestRam ram, NucleusPlace place, BuiltDomain built, KvmVm vm,
                   KvmVcpu vcpu)
@@ -52,13 +53,21 @@ private:
     [[nodiscard]] bool end_io();
     void wait_for_signals();
     void end_by_signal(int signal);
-    [[nodiscard]] bool guest_heeds_shutdown() const;
+    [[nodiscard]] bool guest_heeds_shutdown(std::string_view how = "poweroff") const;
     void shut_down_by_guest(int signal);
     void on_port(std::uint32_t port);
     void pump_store();
     void end(DomainResult::End how, int exit_code, std::string message, std::string report = {});
     void on_stop(const DomainStop& stop);
     void fill_statistics();
+
+    // What the control socket asks: running_domain_control.cpp.
+    [[nodiscard]] control::LifeFacts facts() const override;
+    Result<void> ask_shutdown(std::string_view how) override;
+    void destroy() override;
+    Result<void> set_memory_target(std::uint64_t bytes) override;
+    std::size_t type(std::span<const char> bytes) override;
+    [[nodiscard]] control::DeviceControl* devices() override { return devices_ ? &*devices_ : nullptr; }
 
     const DomainConfig& config_;
     GuestRam ram_;
@@ -88,7 +97,8 @@ private:
     DomainResult result_;
     bool ended_ = false;
     bool stuck_ = false;
-    bool shutting_down_ = false; ///< the guest was asked to power off
+    bool shutting_down_ = false;  ///< the guest was asked by a signal to power off
+    bool shutdown_asked_ = false; ///< it was asked by the control socket
     std::chrono::steady_clock::time_point started_;
 };
 

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 namespace parapet::vmm {
@@ -38,6 +39,8 @@ constexpr int allowed[] = {
     SCMP_SYS(restart_syscall),
     // the I/O thread's ring, which is restricted itself (backends/io/restricted_ring.hpp); no new one
     SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
+    // clients of the control socket, which is open already: no socket(), bind() or connect()
+    SCMP_SYS(accept4), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),
     // memory; never executable, see below
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mincore), SCMP_SYS(memfd_create),
     SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
@@ -112,6 +115,9 @@ void add_conditional(Rules& rules) {
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), equal(0, static_cast<scmp_datum_t>(::getpid())));
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), equal(0, PR_SET_NAME));
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), equal(0, 0));
+    for (const scmp_datum_t option : {SO_PEERCRED, SO_ERROR}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), equal(2, option));
+    }
     // fstat() of the C library; it names no file.
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), equal(3, 0x1000 /* AT_EMPTY_PATH */));
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What this process may still ask of the host's kernel while its guest runs (seccomp), should a guest ever get hold of
-// it: use what it has open, make VMs, memory, threads and timers of its own. It opens no file, connects to nobody and
-// starts no program. So a guest's reboot, which is a new VM in the same process, lives on DomainSources.
+// it: use what it has open, make VMs, memory, threads and timers of its own, and serve who connects to its control
+// socket. It opens no file, connects to nobody and starts no program. So a guest's reboot, which is a new VM in the
+// same process, lives on DomainSources.
 #pragma once
 
 #include "support/result.hpp"

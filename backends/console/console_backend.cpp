@@ -44,6 +44,7 @@ public:
 
     void start();
     void pump();
+    std::size_t type(std::span<const char> bytes);
     bool finish(std::chrono::milliseconds limit);
     void stop();
     [[nodiscard]] bool closed() const { return closed_; }
@@ -269,6 +270,13 @@ void ConsoleBackend::Impl::accept_input(std::span<const char> bytes) {
             }
         }
     }
+    (void)type(bytes);
+}
+
+std::size_t ConsoleBackend::Impl::type(std::span<const char> bytes) {
+    if (stopped_) {
+        return 0;
+    }
     const auto room = input_.room();
     const std::size_t count = std::min(room.size(), bytes.size());
     std::copy_n(bytes.begin(), count, room.begin());
@@ -276,6 +284,7 @@ void ConsoleBackend::Impl::accept_input(std::span<const char> bytes) {
     if (pump_input() && hooks_.notify_guest) {
         hooks_.notify_guest();
     }
+    return count;
 }
 
 bool ConsoleBackend::Impl::pump_input() {
@@ -354,6 +363,10 @@ void ConsoleBackend::start() {
 
 void ConsoleBackend::on_guest_kick() {
     impl_->pump();
+}
+
+std::size_t ConsoleBackend::type(std::span<const char> bytes) {
+    return impl_->type(bytes);
 }
 
 bool ConsoleBackend::finish(std::chrono::milliseconds limit) {

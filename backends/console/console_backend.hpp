@@ -13,6 +13,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 
 namespace parapet::console {
@@ -44,6 +45,9 @@ public:
 
     /// The guest signalled its console event channel: it wrote output or read input.
     void on_guest_kick();
+
+    /// More input, from elsewhere than the streams: as much as there is room for. Returns how many bytes were taken.
+    std::size_t type(std::span<const char> bytes);
 
     /// Ends input, then writes what is left in the ring and the queue for at most `limit`; true if all was written.
     /// The one call that may wait. The io_context need not be running.

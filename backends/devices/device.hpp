@@ -17,8 +17,10 @@
 #include <boost/json/object.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace parapet::devices {
@@ -66,8 +68,11 @@ public:
 struct DeviceFactory {
     /// Opens what the command line asked for, once, before the process is confined. Empty: no devices.
     std::function<Result<std::vector<std::unique_ptr<DeviceSource>>>()> open;
-    /// The source that another process opened. The description is that process's word: checked.
-    std::function<Result<std::unique_ptr<DeviceSource>>(Handover)> from_handover;
+    /// The source that another process opened. The description is that process's word: checked. `taken`: kind and id of
+    /// the domain's devices; one that has none yet gets a free one.
+    std::function<Result<std::unique_ptr<DeviceSource>>(Handover,
+                                                        const std::set<std::pair<std::string, unsigned>>& taken)>
+        from_handover;
 };
 
 } // namespace parapet::devices

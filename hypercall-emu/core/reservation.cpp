@@ -22,13 +22,18 @@ struct Extents {
     [[nodiscard]] GuestVa at(u64 index) const { return list + index * sizeof(u64); }
 };
 
+void owns(Domain& domain, u64 nr_pages) {
+    domain.nr_pages = nr_pages;
+    domain.machine->mailbox->counters.frames_owned = nr_pages; // for who controls the domain
+}
+
 /// Take frames for one extent into the domain.
 Mfn grow(Domain& domain, const Extents& extents) {
     if (domain.nr_pages + extents.frames() > domain.max_pages)
         return NO_MFN;
     const Mfn first = take_free_frames(domain, extents.order, extents.limit);
     if (first != NO_MFN)
-        domain.nr_pages += extents.frames();
+        owns(domain, domain.nr_pages + extents.frames());
     return first;
 }
 
@@ -61,7 +66,7 @@ bool decrease_one(Vcpu& vcpu, const Extents& extents, u64 index) {
         if (!put_free_frame(domain, mfn))
             return false;
         domain.m2p[mfn.number] = INVALID_M2P;
-        domain.nr_pages--;
+        owns(domain, domain.nr_pages - 1);
     }
     return true;
 }

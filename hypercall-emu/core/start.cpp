@@ -27,6 +27,7 @@ void set_owners(Domain& domain, const doorbell::BootInfo& boot) {
         domain.frames[Mfn{number}].set_owner(FrameOwner::domain);
     }
     domain.nr_pages = reserved;
+    domain.machine->mailbox->counters.frames_owned = reserved;
     domain.max_pages = boot.domain.max_pages;
 }
 

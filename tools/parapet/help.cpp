@@ -13,13 +13,22 @@ namespace {
 
 constexpr std::string_view overview = R"(Parapet runs paravirtual (Xen PV) guest kernels on Linux with KVM, without Xen.
 
-  parapet run KERNEL [options]   boot a kernel as a domain, its console on this terminal
-  parapet doctor [--json]        say what this host offers, and what to do where something lacks
-  parapet help [COMMAND]         this text, or all about one command
+  parapet run KERNEL [options]    boot a kernel as a domain, its console on this terminal or in the background
+  parapet list [--json]           the domains that run
+  parapet console NAME            the console of a running domain on this terminal; Ctrl-] leaves
+  parapet shutdown NAME [--wait]  ask the guest to power off
+  parapet reboot NAME             ask the guest to reboot
+  parapet destroy NAME            end a domain at once
+  parapet mem-set NAME SIZE       ask the guest to give memory back, or take it again
+  parapet attach NAME disk|vif SPEC, parapet detach NAME DEVICE
+                                  add a device to a running domain, or take one away
+  parapet doctor [--json]         say what this host offers, and what to do where something lacks
+  parapet help [COMMAND]          this text, or all about one command
   parapet version
 
 For example:
   parapet run /boot/vmlinuz-6.1.0-9-amd64 --initrd initramfs.gz --cmdline "console=hvc0" --memory 512M
+  parapet run --detach --name web KERNEL ...; parapet console web; parapet shutdown web --wait
 )";
 
 constexpr std::string_view run_help = R"(parapet run [--kernel] KERNEL [options]
@@ -30,10 +39,15 @@ Ctrl-] leaves the console and ends the domain.
   --kernel FILE        the kernel; also without the option's name
   --initrd FILE        its initial ramdisk; may be repeated: the files are joined in order
   --cmdline TEXT       its command line, for example "console=hvc0 quiet"
+  --disk SPEC          a virtual disk, in xl's syntax: FILE[,FORMAT[,VDEV[,ACCESS]]] or keywords, for example
+                       root.img,raw,xvda,w; may be repeated (docs/devices.md lists the keywords)
   --memory SIZE        memory: a whole number with K, M, G or T, or B for bytes; without a letter MiB [512M]
-  --name NAME          the domain's name: letters, digits and . _ - [the kernel's file name]
+  --name NAME          the domain's name: letters, digits and . _ - [the kernel's file name, with -2, -3, ... where
+                       a domain of that name runs already]
   --timeout DURATION   end the domain after this time, reboots included: 500ms, 90, 90s, 5m, 1h [never]
   --console WHERE      stdio, none (discard output, no input), or a file to write the output to [stdio]
+  --detach             in the background: print the domain's name and return as soon as the guest runs; 'parapet
+                       console NAME' shows its console
   --no-reboot          end when the guest reboots, instead of starting it again
   --stats              print statistics as a table on standard error at the end
   --json [WHERE]       write the statistics as one JSON object to a file, or to an open descriptor: fd:N
@@ -43,7 +57,8 @@ Ctrl-] leaves the console and ends the domain.
   -h, --help           this text
 
 Exit status: 0 the guest powered off (or the number that it wrote to its xenstore node data/exit-code),
-1 it could not start or the host failed, 2 usage, 3 the guest crashed, 4 it rebooted under --no-reboot, 124 timeout.
+1 it could not start or the host failed, 2 usage, 3 the guest crashed, 4 it rebooted under --no-reboot, 124 timeout,
+137 'parapet destroy'. With --detach: 0 the guest runs, else as above.
 )";
 
 constexpr std::string_view doctor_help = R"(parapet doctor [--json]
@@ -57,11 +72,115 @@ io_uring, huge pages, memory. One line each, with the remedy where something lac
 Exit status: 0 domains can run here, 1 they cannot, 2 usage.
 )";
 
-constexpr std::string_view help_help = "parapet help [COMMAND]\n\nExplains a command: run, doctor, version.\n";
+constexpr std::string_view list_help = R"(parapet list [--json]
+
+Lists your running domains (root's, if root asks): name, process, domain number, state, memory now and at most, virtual
+CPUs, time since the guest's start, devices. States: running; shutting-down, after a request; busy: it starts or
+reboots just now, or its process hangs.
+
+  --json       print an array with one JSON object for each domain
+  -h, --help   this text
+
+Exit status: 0, also when none runs; 2 usage.
+)";
+
+constexpr std::string_view console_help = R"(parapet console NAME [--history]
+
+Shows the console of a running domain on this terminal: first what was said before (as far as it is kept, the last
+256 KiB), then what comes; what is typed goes to the guest. Ctrl-] leaves, and the domain runs on. Any number of times,
+and from several terminals at once. A viewer that is too slow loses output and is told so; the guest never waits for it.
+
+  --history    print what was said so far, and return
+  -h, --help   this text
+
+Exit status: 0 left, or the domain ended; 1 no such domain, or the connection broke; 2 usage.
+)";
+
+constexpr std::string_view shutdown_help = R"(parapet shutdown NAME [--wait [--timeout DURATION]]
+
+Asks the guest to power off, as its power button would (control/shutdown in xenstore).
+
+  --wait               return when the domain has ended
+  --timeout DURATION   with --wait: give up waiting after this time: 500ms, 90, 90s, 5m, 1h [never]
+  -h, --help           this text
+
+Exit status: 0 asked, or with --wait ended; 1 no such domain, or its guest does not heed such requests ('parapet destroy'
+ends it); 2 usage; 124 --timeout.
+)";
+
+constexpr std::string_view reboot_help = R"(parapet reboot NAME
+
+Asks the guest to reboot (control/shutdown in xenstore). Name, console and devices of the domain stay.
+
+  -h, --help   this text
+
+Exit status: 0 asked; 1 no such domain, or its guest does not heed such requests; 2 usage.
+)";
+
+constexpr std::string_view destroy_help = R"(parapet destroy NAME
+
+Ends a domain at once, as if its power were cut, and returns when it has ended. What its guest had not written yet is
+lost. Its 'parapet run' ends with status 137.
+
+  -h, --help   this text
+
+Exit status: 0 ended; 1 no such domain; 2 usage; 124 its process does not end (then 'kill -9' it).
+)";
+
+constexpr std::string_view mem_set_help = R"(parapet mem-set NAME SIZE [--wait [--timeout DURATION]]
+
+Asks the guest's balloon driver to own SIZE of memory (memory/target in xenstore): what is less than it has goes back to
+the host. At most the --memory that the domain was started with, at least 32M and a 16th of that.
+
+  SIZE                 a whole number with K, M, G or T, or B for bytes; without a letter MiB
+  --wait               return when the guest owns that much
+  --timeout DURATION   with --wait: give up waiting after this time: 500ms, 90, 90s, 5m, 1h [never]
+  -h, --help           this text
+
+Exit status: 0 asked, or with --wait reached; 1 no such domain, or a SIZE out of bounds; 2 usage; 124 --timeout.
+)";
+
+constexpr std::string_view attach_help = R"(parapet attach NAME disk|vif SPEC
+
+Adds a disk or a network interface to a running domain, and prints the device's name. SPEC is as after --disk or --vif
+of 'parapet run'. It is opened by this command, with your rights, and handed to the domain.
+
+  -h, --help   this text
+
+Exit status: 0 attached; 1 no such domain, or the device cannot be opened or added; 2 usage.
+)";
+
+constexpr std::string_view detach_help = R"(parapet detach NAME DEVICE [--force] [--timeout DURATION]
+
+Takes a device away from a running domain, and returns when the guest has let go of it. DEVICE is its name in 'parapet
+list', or its kind and number: xvdb, vif0, vbd-51728.
+
+  --force              do not wait for the guest: it gets errors
+  --timeout DURATION   give up waiting after this time; the request stays [10s]
+  -h, --help           this text
+
+Exit status: 0 detached; 1 no such domain or device; 2 usage; 124 --timeout.
+)";
+
+constexpr std::string_view help_help = R"(parapet help [COMMAND]
+
+Explains a command: run, list, console, shutdown, reboot, destroy, mem-set, attach, detach, doctor, version.
+)";
 constexpr std::string_view version_help = "parapet version\n\nPrints the version.\n";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 5> topics{
-    {{"", overview}, {"run", run_help}, {"doctor", doctor_help}, {"help", help_help}, {"version", version_help}}};
+constexpr std::array<std::pair<std::string_view, std::string_view>, 13> topics{{{"", overview},
+                                                                                {"run", run_help},
+                                                                                {"list", list_help},
+                                                                                {"console", console_help},
+                                                                                {"shutdown", shutdown_help},
+                                                                                {"reboot", reboot_help},
+                                                                                {"destroy", destroy_help},
+                                                                                {"mem-set", mem_set_help},
+                                                                                {"attach", attach_help},
+                                                                                {"detach", detach_help},
+                                                                                {"doctor", doctor_help},
+                                                                                {"help", help_help},
+                                                                                {"version", version_help}}};
 
 /// Levenshtein distance.
 std::size_t distance(std::string_view a, std::string_view b) {

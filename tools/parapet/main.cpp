@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `parapet` command.
+#include "tools/parapet/control_verbs.hpp"
 #include "tools/parapet/doctor/doctor.hpp"
 #include "tools/parapet/exit_status.hpp"
 #include "tools/parapet/help.hpp"
 #include "tools/parapet/options.hpp"
-#include "tools/parapet/run_loop.hpp"
+#include "tools/parapet/run_command.hpp"
 
 #include <csignal>
 #include <cstdio>
@@ -27,7 +28,23 @@ int print(std::string_view text) {
 int dispatch(const Invocation& invocation) {
     switch (invocation.verb) {
     case Verb::run:
-        return run(invocation.run, start_domain);
+        return run_command(invocation.run);
+    case Verb::list:
+        return list_domains(invocation.control);
+    case Verb::console:
+        return view_console(invocation.control);
+    case Verb::shutdown:
+        return shut_down_domain(invocation.control, "poweroff");
+    case Verb::reboot:
+        return shut_down_domain(invocation.control, "reboot");
+    case Verb::destroy:
+        return destroy_domain(invocation.control);
+    case Verb::mem_set:
+        return set_domain_memory(invocation.control);
+    case Verb::attach:
+        return attach_device(invocation.control);
+    case Verb::detach:
+        return detach_device(invocation.control);
     case Verb::doctor:
         return doctor::run_doctor(invocation.doctor.json);
     case Verb::version:

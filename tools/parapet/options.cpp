@@ -2,8 +2,10 @@
 // Parsing by Boost.Program_options; values, repetitions and contradictions are judged here, for better sentences.
 #include "tools/parapet/options.hpp"
 
+#include "tools/parapet/control_options.hpp"
 #include "tools/parapet/help.hpp"
 #include "tools/parapet/quantities.hpp"
+#include "tools/parapet/words.hpp"
 
 #include <algorithm>
 #include <boost/program_options.hpp>
@@ -24,10 +26,6 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t page_bytes = 4096;
 constexpr std::uint64_t least_memory = 4ULL << 20;
-
-std::string in_quotes(const std::string& text) {
-    return "'" + text + "'";
-}
 
 Result<void> set_memory(RunOptions& options, const std::string& text) {
     const auto size = parse_size(text);
@@ -54,17 +52,12 @@ Result<void> set_timeout(RunOptions& options, const std::string& text) {
     return {};
 }
 
-bool name_character(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
-}
-
 Result<void> set_name(RunOptions& options, const std::string& text) {
-    if (text.size() > 64 || !std::all_of(text.begin(), text.end(), name_character)) {
-        return Error{"--name " + in_quotes(text) +
-                     " is no name for a domain: use at most 64 letters, digits and . _ -"};
+    if (auto checked = check_name(text); !checked) {
+        return Error{"--name " + checked.error().message};
     }
     options.name = text;
+    options.name_given = true;
     return {};
 }
 
@@ -77,6 +70,7 @@ std::string name_from_kernel(const std::string& kernel) {
 
 Result<void> set_console(RunOptions& options, const std::string& text) {
     using Kind = console::ConsoleConfig::Kind;
+    options.console_given = true;
     if (text == "stdio" || text == "none") {
         options.console.kind = text == "none" ? Kind::none : Kind::stdio;
     } else if (text == "-") {
@@ -115,6 +109,15 @@ Result<void> set_home(RunOptions& options, const std::string& text) {
     return {};
 }
 
+Result<void> add_disk(RunOptions& options, const std::string& text) {
+    auto spec = disk::parse_disk_spec(text);
+    if (!spec) {
+        return Error{"--disk: " + spec.error().message};
+    }
+    options.disks.push_back(*std::move(spec));
+    return {};
+}
+
 using Setter = std::function<Result<void>(RunOptions&, const std::string&)>;
 
 struct RunOption {
@@ -142,6 +145,7 @@ const std::map<std::string, RunOption>& run_option_table() {
     };
     static const std::map<std::string, RunOption> table{{"kernel", {true, false, text(&RunOptions::kernel)}},
                                                         {"initrd", {true, true, add_initrd}},
+                                                        {"disk", {true, true, add_disk}},
                                                         {"cmdline", {true, false, text(&RunOptions::cmdline)}},
                                                         {"memory", {true, false, set_memory}},
                                                         {"name", {true, false, set_name}},
@@ -150,53 +154,9 @@ const std::map<std::string, RunOption>& run_option_table() {
                                                         {"no-reboot", {false, false, flag(&RunOptions::no_reboot)}},
                                                         {"stats", {false, false, flag(&RunOptions::stats)}},
                                                         {"json", {true, false, set_json}},
+                                                        {"detach", {false, false, flag(&RunOptions::detach)}},
                                                         {"home", {true, false, set_home}}};
     return table;
-}
-
-/// The parser's complaint as one sentence.
-Error explain(const po::error& error, const std::string& verb) {
-    const std::string see = "; 'parapet help " + verb + "' lists the options";
-    if (const auto* unknown = dynamic_cast<const po::unknown_option*>(&error)) {
-        return Error{"unknown option " + in_quotes(unknown->get_option_name()) + see};
-    }
-    if (const auto* syntax = dynamic_cast<const po::invalid_command_line_syntax*>(&error)) {
-        using Kind = po::invalid_syntax::kind_t;
-        const std::string name = in_quotes(syntax->get_option_name());
-        switch (syntax->kind()) {
-        case Kind::missing_parameter:
-        case Kind::empty_adjacent_parameter:
-            return Error{"option " + name + " needs a value" + see};
-        case Kind::extra_parameter:
-            return Error{"option " + name + " takes no value" + see};
-        default:
-            break;
-        }
-    }
-    if (dynamic_cast<const po::too_many_positional_options_error*>(&error) != nullptr) {
-        return Error{"too many words on the command line" + see};
-    }
-    return Error{std::string{error.what()} + see};
-}
-
-Result<po::parsed_options> parse(const std::string& verb, const std::vector<std::string>& words,
-                                 const po::options_description& known,
-                                 const po::positional_options_description& positional) {
-    namespace style = po::command_line_style;
-    try {
-        return po::command_line_parser{words}
-            .options(known)
-            .positional(positional)
-            .style(style::unix_style & ~style::allow_guessing)
-            .run();
-    } catch (const po::error& error) {
-        return explain(error, verb);
-    }
-}
-
-bool asks_help(const po::parsed_options& parsed) {
-    return std::any_of(parsed.options.begin(), parsed.options.end(),
-                       [](const po::option& option) { return option.string_key == "help"; });
 }
 
 bool same_file(const std::string& a, const std::string& b) {
@@ -225,6 +185,10 @@ Result<void> check_contradictions(const RunOptions& options) {
                             [&](const std::string& input) { return same_file(input, output); });
     };
     const bool console_file = options.console.kind == Kind::file;
+    if (options.detach && options.console_given && options.console.kind == Kind::stdio) {
+        return Error{"--console stdio and --detach contradict each other: leave one out ('parapet console " +
+                     options.name + "' shows the console of a domain in the background)"};
+    }
     if (console_file && overwrites(options.console.file) != inputs.end()) {
         return Error{"--console would overwrite " + in_quotes(options.console.file) +
                      ", which the domain boots: name another file"};
@@ -240,7 +204,7 @@ Result<void> check_contradictions(const RunOptions& options) {
         return Error{"--json and --console both name " + in_quotes(json.file) +
                      ": give the statistics a file of their own"};
     }
-    if (options.console.kind == Kind::stdio &&
+    if (options.console.kind == Kind::stdio && !options.detach &&
         (json.descriptor == STDOUT_FILENO || (!json.file.empty() && is_standard_output(json.file)))) {
         return Error{"--json would mix the statistics into the console on standard output: use a file or fd:3, or "
                      "--console none"};
@@ -280,14 +244,14 @@ Result<Invocation> parse_run(const std::vector<std::string>& words) {
     }
     po::positional_options_description positional;
     positional.add("kernel", -1);
-    const auto parsed = parse("run", normalise(words), known, positional);
+    const auto parsed = parse_words("run", normalise(words), known, positional);
     if (!parsed) {
         return parsed.error();
     }
     if (asks_help(*parsed)) {
-        return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = "run"};
+        return help_about("run");
     }
-    Invocation invocation{.verb = Verb::run, .run = {}, .doctor = {}, .help_topic = {}};
+    Invocation invocation{.verb = Verb::run, .run = {}, .doctor = {}, .control = {}, .help_topic = {}};
     std::set<std::string> seen;
     for (const po::option& given : parsed->options) {
         const RunOption& option = run_option_table().at(given.string_key);
@@ -319,20 +283,23 @@ Result<Invocation> parse_run(const std::vector<std::string>& words) {
     if (const auto checked = check_contradictions(invocation.run); !checked) {
         return checked.error();
     }
+    if (invocation.run.detach && !invocation.run.console_given) {
+        invocation.run.console.kind = console::ConsoleConfig::Kind::none;
+    }
     return invocation;
 }
 
 Result<Invocation> parse_doctor(const std::vector<std::string>& words) {
     po::options_description known;
     known.add_options()("help,h", "")("json", "");
-    const auto parsed = parse("doctor", words, known, {});
+    const auto parsed = parse_words("doctor", words, known, {});
     if (!parsed) {
         return parsed.error();
     }
     if (asks_help(*parsed)) {
-        return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = "doctor"};
+        return help_about("doctor");
     }
-    Invocation invocation{.verb = Verb::doctor, .run = {}, .doctor = {}, .help_topic = {}};
+    Invocation invocation{.verb = Verb::doctor, .run = {}, .doctor = {}, .control = {}, .help_topic = {}};
     invocation.doctor.json = !parsed->options.empty();
     return invocation;
 }
@@ -342,7 +309,7 @@ Result<Invocation> parse_help(const std::vector<std::string>& words) {
     if (words.size() > 1 || help_text(topic).empty()) {
         return Error{"there is no help about " + in_quotes(words.back()) + ": 'parapet help' lists the commands"};
     }
-    return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = topic};
+    return help_about(topic);
 }
 
 } // namespace
@@ -359,15 +326,18 @@ Result<Invocation> parse_command_line(const std::vector<std::string>& arguments)
     if (verb == "doctor") {
         return parse_doctor(rest);
     }
+    if (is_control_verb(verb)) {
+        return parse_control(verb, rest);
+    }
     if (verb == "help" || verb == "--help" || verb == "-h") {
         return parse_help(rest);
     }
     if (verb == "version" || verb == "--version") {
         if (rest.empty()) {
-            return Invocation{.verb = Verb::version, .run = {}, .doctor = {}, .help_topic = {}};
+            return Invocation{.verb = Verb::version, .run = {}, .doctor = {}, .control = {}, .help_topic = {}};
         }
         if (rest.front() == "--help" || rest.front() == "-h") {
-            return Invocation{.verb = Verb::help, .run = {}, .doctor = {}, .help_topic = "version"};
+            return help_about("version");
         }
         return Error{"'parapet version' takes no further words: leave " + in_quotes(rest.front()) + " out"};
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "backends/console/console_streams.hpp"
+#include "backends/disk/disk_spec.hpp"
 #include "support/result.hpp"
 
 #include <chrono>
@@ -26,12 +27,16 @@ struct RunOptions {
     std::string kernel;
     std::vector<std::string> initrds;
     std::string cmdline;
+    std::vector<disk::DiskSpec> disks;
     std::uint64_t memory_bytes = 512ULL << 20; ///< Whole pages.
     std::string name;                          ///< Defaults to the kernel's file name.
     std::optional<std::chrono::nanoseconds> timeout;
     console::ConsoleConfig console;
     Home home = Home::automatic;
     bool no_reboot = false;
+    bool detach = false;     ///< In the background: returns when the guest runs.
+    bool name_given = false; ///< Otherwise another one may be found.
+    bool console_given = false;
     bool stats = false;
     std::optional<JsonTarget> json;
 };
@@ -40,14 +45,31 @@ struct DoctorOptions {
     bool json = false;
 };
 
-enum class Verb { run, doctor, help, version };
+/// What commands a running domain, by its name (control_options.cpp).
+struct ControlOptions {
+    std::string domain;
+    std::string device; ///< attach: its kind, "disk" or "vif"; detach: its name
+    std::string spec;   ///< attach
+    std::uint64_t bytes = 0;
+    std::optional<std::chrono::nanoseconds> timeout;
+    bool wait = false;
+    bool force = false;
+    bool history = false; ///< console: only what was said so far
+    bool json = false;
+};
+
+enum class Verb { run, list, console, shutdown, reboot, destroy, mem_set, attach, detach, doctor, help, version };
 
 struct Invocation {
     Verb verb = Verb::help;
     RunOptions run;
     DoctorOptions doctor;
+    ControlOptions control;
     std::string help_topic; ///< Empty: the overview.
 };
+
+/// Whether it can be the name of a domain.
+[[nodiscard]] Result<void> check_name(const std::string& text);
 
 /// `arguments`: without the program's name. An Error means exit status 2.
 Result<Invocation> parse_command_line(const std::vector<std::string>& arguments);

@@ -37,24 +37,6 @@ int exit_status(const DomainEnd& end) {
     return exit_failed;
 }
 
-const char* outcome_name(Kind kind) {
-    switch (kind) {
-    case Kind::powered_off:
-        return "powered-off";
-    case Kind::left:
-        return "left";
-    case Kind::rebooted:
-        return "rebooted";
-    case Kind::crashed:
-        return "crashed";
-    case Kind::timed_out:
-        return "timeout";
-    case Kind::failed:
-        break;
-    }
-    return "failed";
-}
-
 /// What is said about an end that speaks for itself only to programs.
 std::string default_message(const RunOptions& options, Kind kind) {
     const std::string domain = "domain '" + options.name + "' ";
@@ -113,7 +95,25 @@ DomainEnd fail(const Error& error) {
 
 } // namespace
 
-int run(RunOptions options, const DomainStarter& start, const HostPaths& paths) {
+std::string_view outcome_name(Kind kind) {
+    switch (kind) {
+    case Kind::powered_off:
+        return "powered-off";
+    case Kind::left:
+        return "left";
+    case Kind::rebooted:
+        return "rebooted";
+    case Kind::crashed:
+        return "crashed";
+    case Kind::timed_out:
+        return "timeout";
+    case Kind::failed:
+        break;
+    }
+    return "failed";
+}
+
+int run(RunOptions options, const DomainStarter& start, const HostPaths& paths, const DomainPreparation& prepare) {
     const auto begin = Clock::now();
     std::optional<JsonSink> json;
     if (options.json) {
@@ -128,7 +128,10 @@ int run(RunOptions options, const DomainStarter& start, const HostPaths& paths) 
     if (options.timeout) {
         incarnation.deadline = begin + std::chrono::duration_cast<Clock::duration>(*options.timeout);
     }
-    const auto checked = check_host(options, paths);
+    auto checked = check_host(options, paths);
+    if (checked && prepare) {
+        checked = prepare(options);
+    }
     DomainEnd end = checked ? live(options, start, incarnation) : fail(checked.error());
     if (end.message.empty()) {
         end.message = default_message(options, end.kind);

@@ -10,6 +10,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
+
+namespace parapet::vmm::control {
+class ControlServer;
+} // namespace parapet::vmm::control
 
 namespace parapet::cli {
 
@@ -37,10 +42,25 @@ struct Incarnation {
 
 using DomainStarter = std::function<DomainEnd(const RunOptions& options, const Incarnation& incarnation)>;
 
+/// The last preparations before the first start; may settle what the options left open (the name).
+using DomainPreparation = std::function<Result<void>(RunOptions& options)>;
+
 /// Runs the domain to its end and returns the exit status. Messages and --stats go to standard error.
-int run(RunOptions options, const DomainStarter& start, const HostPaths& paths = {});
+int run(RunOptions options, const DomainStarter& start, const HostPaths& paths = {},
+        const DomainPreparation& prepare = {});
+
+/// "powered-off", "crashed", ...
+std::string_view outcome_name(DomainEnd::Kind kind);
+
+/// How a domain is known to others while it runs; see vmm::DomainConfig.
+struct DomainSurroundings {
+    vmm::control::ControlServer* control = nullptr;
+    std::function<void()> before_confined;
+    std::function<void()> running;
+};
 
 /// The domain on this host's KVM (start_domain.cpp).
-DomainEnd start_domain(const RunOptions& options, const Incarnation& incarnation);
+DomainEnd start_domain(const RunOptions& options, const Incarnation& incarnation,
+                       const DomainSurroundings& surroundings);
 
 } // namespace parapet::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the command's options to the vmm's domain, and from its end back.
+#include "tools/parapet/devices.hpp"
 #include "tools/parapet/run_loop.hpp"
 #include "vmm/domain.hpp"
 #include "vmm/names.hpp"
@@ -88,8 +89,12 @@ boost::json::object statistics_of(const vmm::DomainStatistics& from) {
     return object;
 }
 
-vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& incarnation) {
+vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& incarnation,
+                              const DomainSurroundings& surroundings) {
     vmm::DomainConfig config;
+    config.control = surroundings.control;
+    config.before_confined = surroundings.before_confined;
+    config.running = surroundings.running;
     config.kernel = options.kernel;
     config.initrds = options.initrds;
     config.cmdline = options.cmdline;
@@ -97,6 +102,7 @@ vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& inca
     config.name = options.name;
     config.deadline = incarnation.deadline;
     config.console = options.console;
+    config.devices = device_factory(options);
     config.reboots = incarnation.reboots;
     if (options.home != Home::automatic) {
         config.home = options.home == Home::ring3 ? doorbell::Home::ring3 : doorbell::Home::ring0;
@@ -109,8 +115,9 @@ vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& inca
 
 } // namespace
 
-DomainEnd start_domain(const RunOptions& options, const Incarnation& incarnation) {
-    DomainResult result = vmm::run_domain(config_from(options, incarnation));
+DomainEnd start_domain(const RunOptions& options, const Incarnation& incarnation,
+                       const DomainSurroundings& surroundings) {
+    DomainResult result = vmm::run_domain(config_from(options, incarnation, surroundings));
     if (!result.report.empty()) {
         std::fputs(result.report.c_str(), stderr);
     }

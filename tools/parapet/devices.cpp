@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/parapet/devices.hpp"
+
+#include "backends/disk/disk_source.hpp"
+
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace parapet::cli {
+
+namespace {
+
+using Sources = std::vector<std::unique_ptr<devices::DeviceSource>>;
+using Taken = std::set<std::pair<std::string, unsigned>>;
+
+/// How targets other than raw images are opened.
+std::span<const disk::TargetKind> target_kinds() {
+    return {};
+}
+
+std::set<disk::VdevNumber> taken_vdevs(const Taken& taken) {
+    std::set<disk::VdevNumber> numbers;
+    for (const auto& [kind, id] : taken) {
+        if (kind == disk::disk_device_kind) {
+            numbers.insert(id);
+        }
+    }
+    return numbers;
+}
+
+/// Disks that name their vdev first, so that the others get what is left, in order.
+Result<void> open_disks(const RunOptions& options, Sources& sources) {
+    std::set<disk::VdevNumber> taken;
+    for (const disk::DiskSpec& spec : options.disks) {
+        if (spec.vdev && !taken.insert(*spec.vdev).second) {
+            return Error{"two disks are to be " + disk::vdev_name(*spec.vdev) +
+                         ": give one of them another name (vdev=)"};
+        }
+    }
+    for (disk::DiskSpec spec : options.disks) {
+        if (!spec.vdev) {
+            spec.vdev = disk::next_free_vdev(taken);
+            taken.insert(*spec.vdev);
+        }
+        auto opened = disk::open_disk(std::move(spec), target_kinds());
+        if (!opened) {
+            return opened.error();
+        }
+        sources.push_back(*std::move(opened));
+    }
+    return {};
+}
+
+Result<std::unique_ptr<devices::DeviceSource>> take_over(devices::Handover handover, const Taken& taken) {
+    const auto* kind = handover.description.if_contains("kind");
+    if (kind != nullptr && kind->is_string() && kind->get_string() == disk::disk_device_kind) {
+        return disk::disk_from_handover(std::move(handover), target_kinds(), disk::next_free_vdev(taken_vdevs(taken)));
+    }
+    return Error{"a device came without a kind that this version knows; use the same version of parapet for both"};
+}
+
+} // namespace
+
+devices::DeviceFactory device_factory(const RunOptions& options) {
+    devices::DeviceFactory factory;
+    factory.open = [options]() -> Result<Sources> {
+        Sources sources;
+        if (auto opened = open_disks(options, sources); !opened) {
+            return opened.error();
+        }
+        return sources;
+    };
+    factory.from_handover = take_over;
+    return factory;
+}
+
+Result<std::unique_ptr<devices::DeviceSource>> open_device(const std::string& kind, const std::string& spec) {
+    if (kind == "disk") {
+        auto parsed = disk::parse_disk_spec(spec);
+        return parsed ? disk::open_disk(*std::move(parsed), target_kinds()) : parsed.error();
+    }
+    return Error{"'" + kind + "' is no kind of device: write disk or vif"};
+}
+
+} // namespace parapet::cli

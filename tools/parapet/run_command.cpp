@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/parapet/run_command.hpp"
+
+#include "tools/parapet/background.hpp"
+#include "tools/parapet/exit_status.hpp"
+#include "tools/parapet/run_loop.hpp"
+#include "vmm/control/control_server.hpp"
+#include "vmm/control/name_claim.hpp"
+
+#include <cstdio>
+#include <optional>
+#include <string>
+
+namespace parapet::cli {
+namespace {
+
+namespace control = vmm::control;
+
+/// The domain under its name, in the foreground or the background.
+class NamedDomain {
+public:
+    explicit NamedDomain(std::optional<Background> background) : background_{std::move(background)} {}
+
+    int run(const RunOptions& options);
+
+private:
+    Result<void> claim_name(RunOptions& options);
+    DomainEnd start(const RunOptions& options, const Incarnation& incarnation);
+
+    std::optional<Background> background_;
+    std::optional<control::NameClaim> claim_;
+    std::optional<control::ControlServer> server_;
+    DomainEnd last_end_;
+};
+
+Result<void> NamedDomain::claim_name(RunOptions& options) {
+    auto claim = control::NameClaim::take({options.name, options.name_given, options.detach});
+    if (!claim) {
+        return claim.error();
+    }
+    claim_.emplace(*std::move(claim));
+    server_.emplace(claim_->listener(), claim_->name());
+    options.name = claim_->name();
+    return {};
+}
+
+DomainEnd NamedDomain::start(const RunOptions& options, const Incarnation& incarnation) {
+    DomainSurroundings surroundings;
+    surroundings.control = &*server_;
+    if (background_) {
+        surroundings.before_confined = [this] {
+            background_->settle(claim_->sweeper().log_input(), claim_->log_path());
+        };
+        surroundings.running = [this] { background_->running(claim_->name()); };
+    }
+    last_end_ = start_domain(options, incarnation, surroundings);
+    return last_end_;
+}
+
+int NamedDomain::run(const RunOptions& options) {
+    const int status = cli::run(
+        options, [this](const RunOptions& given, const Incarnation& incarnation) { return start(given, incarnation); },
+        {}, [this](RunOptions& given) { return claim_name(given); });
+    if (server_) {
+        server_->farewell(std::string{outcome_name(last_end_.kind)}, last_end_.message);
+    }
+    if (background_) {
+        background_->ended(status);
+        using Kind = DomainEnd::Kind;
+        const Kind kind = last_end_.kind;
+        if (claim_ && (kind == Kind::powered_off || kind == Kind::left || kind == Kind::rebooted)) {
+            claim_->sweeper().forget_log(); // of no interest any more
+        }
+    }
+    return status;
+}
+
+} // namespace
+
+int run_command(const RunOptions& options) {
+    std::optional<Background> background;
+    if (options.detach) {
+        auto split = Background::split();
+        if (!split) {
+            std::fprintf(stderr, "parapet: %s\n", split.error().message.c_str());
+            return exit_failed;
+        }
+        if (split->status) {
+            return *split->status;
+        }
+        background.emplace(std::move(split->report));
+    }
+    return NamedDomain{std::move(background)}.run(options);
+}
+
+} // namespace parapet::cli
