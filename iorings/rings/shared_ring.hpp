@@ -3,11 +3,16 @@
 // slots. The ring's pages are the guest's to scribble on at any time: what the backend owns (req_cons, rsp_prod) is
 // kept here and only published; what the guest owns is read once and checked.
 //
-//   0       4          8       12         16    64                                  pages x 4096
-//   req_prod req_event rsp_prod rsp_event  pad   slot 0 | slot 1 | … | slot n-1      n: the largest power of two that
+//   0        4         8        12        16    64                                pages x 4096
+//   req_prod req_event rsp_prod rsp_event pad   slot 0 | slot 1 | ... | slot n-1    n: the largest power of two that
 //   fits
 //
 // The pages of a ring need not be contiguous in memory, so slots are copied in and out (one may straddle two pages).
+//
+// Indices count for ever, modulo 2^32; a slot is an index modulo n. Always, as distances:
+//
+//   rsp_published ≤ rsp_prod ≤ req_cons ≤ req_prod_seen ≤ rsp_prod + n
+//                 answered    taken, unanswered    to be taken
 #pragma once
 
 #include "iorings/grants/host_grants.hpp"
@@ -17,6 +22,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -29,7 +35,8 @@ public:
     explicit RingPages(std::vector<std::byte*> pages) : pages_{std::move(pages)} {}
 
     [[nodiscard]] std::size_t bytes() const { return pages_.size() * GuestFrames::frame_size; }
-    /// Precondition: [offset, offset + length) lies inside.
+    /// Precondition of both: [offset, offset + length) lies inside.
+    /// Each byte is read once: whatever is checked in the copy stays as it was checked.
     void read(std::size_t offset, void* to, std::size_t length) const {
         auto* out = static_cast<std::byte*>(to);
         while (length != 0) {
@@ -38,6 +45,7 @@ public:
             std::memcpy(out, pages_[offset / GuestFrames::frame_size] + in_page, part);
             out += part, offset += part, length -= part;
         }
+        std::atomic_signal_fence(std::memory_order_seq_cst); // keeps the compiler from reading the page again later
     }
     void write(std::size_t offset, const void* from, std::size_t length) const {
         const auto* in = static_cast<const std::byte*>(from);
@@ -57,15 +65,23 @@ private:
     std::vector<std::byte*> pages_;
 };
 
-/// Request and Response are trivially copyable structures of the ABI; a slot is as large as the larger one.
+/// Request and Response are trivially copyable structures of the ABI; a slot is a union of both.
 template <typename Request, typename Response>
 class SharedRing {
+    union Slot {
+        Request request;
+        Response response;
+    };
+
 public:
-    static constexpr std::size_t slot_size = std::max(sizeof(Request), sizeof(Response));
+    static_assert(std::is_trivially_copyable_v<Request> && std::is_trivially_copyable_v<Response>);
+    static constexpr std::size_t slot_size = sizeof(Slot);
     static constexpr std::size_t header_size = 64;
 
+    /// A ring without slots: there is never a request. Nothing else may be asked of it.
     SharedRing() = default;
     /// Attaches to a ring that a frontend has initialised, from its beginning: a frontend that comes back starts anew.
+    /// Precondition: at least one page.
     explicit SharedRing(RingPages pages)
         : pages_{std::move(pages)}, slots_{std::bit_floor(
                                         static_cast<std::uint32_t>((pages_.bytes() - header_size) / slot_size))} {
@@ -76,28 +92,33 @@ public:
     [[nodiscard]] std::uint32_t slots() const { return slots_; }
 
     enum class Fetch { none, request, broken };
-    /// Takes the next request. broken: the guest's index claims more requests than there are slots without a response.
+    /// Takes the next request. broken: the guest's index went back, or claims more requests than there are slots
+    /// without a response.
     [[nodiscard]] Fetch fetch(Request& request) {
         if (req_cons_ == req_prod_seen_) {
-            req_prod_seen_ = pages_.word(req_prod_at).load(std::memory_order_acquire);
-            if (req_prod_seen_ - rsp_prod_ > slots_) {
-                req_prod_seen_ = req_cons_;
+            if (slots_ == 0) {
+                return Fetch::none;
+            }
+            const std::uint32_t req_prod = pages_.word(req_prod_at).load(std::memory_order_acquire);
+            if (req_prod - req_cons_ > slots_ - unanswered()) {
                 return Fetch::broken;
             }
-            if (req_cons_ == req_prod_seen_) {
+            req_prod_seen_ = req_prod;
+            if (req_cons_ == req_prod) {
                 return Fetch::none;
             }
         }
         pages_.read(slot_offset(req_cons_++), &request, sizeof(Request));
         return Fetch::request;
     }
-    /// Asks for a signal at the next request. True: some came meanwhile, go on fetching.
+    /// Asks for a signal at the next request; without, the guest sends none. True: some came meanwhile, go on fetching.
     [[nodiscard]] bool final_check() {
         pages_.word(req_event_at).store(req_cons_ + 1, std::memory_order_relaxed);
         std::atomic_thread_fence(std::memory_order_seq_cst);
         return pages_.word(req_prod_at).load(std::memory_order_acquire) != req_cons_;
     }
-    /// Puts a response; the guest sees it after publish().
+    /// Puts a response; the guest sees it after publish(). Precondition: unanswered() != 0. Give the request's grants
+    /// back before.
     void respond(const Response& response) { pages_.write(slot_offset(rsp_prod_++), &response, sizeof(Response)); }
     /// Shows the guest all responses so far. True: it wants a signal.
     [[nodiscard]] bool publish() {
