@@ -49,5 +49,6 @@ set(NUCLEUS_CORE_SOURCES
   core/grant_entries.cpp
   core/grant_version.cpp
   core/grant_map.cpp
+  core/grant_transfer.cpp
   core/grant_copy.cpp
 )

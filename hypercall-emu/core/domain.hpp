@@ -45,12 +45,13 @@ struct GrantTable {
     u32 version;
     /// A grant that the domain has mapped (it can only be one of its own); the handle is its number.
     struct Mapping {
-        u64 host_addr;
+        u64 frame; ///< MFN that was granted
         u32 ref;
         u32 flags; ///< GNTMAP_*, 0: free
     };
-    static constexpr unsigned MAX_MAPPINGS = 128;
+    static constexpr unsigned MAX_MAPPINGS = 1024;
     Mapping mappings[MAX_MAPPINGS];
+    u32 mappings_end; ///< none from here on was ever in use
 };
 
 struct Domain {

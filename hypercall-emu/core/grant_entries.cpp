@@ -24,6 +24,7 @@ abi::grant_entry_header load_header(const void* entry) {
 int16_t judge_header(const Domain& domain, abi::grant_entry_header header, bool to_write, Grant& grant) {
     if ((header.flags & abi::GTF_type_mask) != abi::GTF_permit_access || header.domid != domain.domid)
         return abi::GNTST_general_error;
+    grant.part = (header.flags & abi::GTF_sub_page) != 0;
     grant.writable = (header.flags & abi::GTF_readonly) == 0;
     return to_write && !grant.writable ? abi::GNTST_general_error : abi::GNTST_okay;
 }
@@ -49,8 +50,8 @@ abi::grant_status_t& entry_status(const Domain& domain, u32 ref) {
 int16_t read_grant(const Domain& domain, u32 ref, bool to_write, Grant& grant) {
     if (ref >= grant_entries(domain.grants))
         return abi::GNTST_bad_gntref;
-    grant.offset = 0;
-    grant.length = PAGE_SIZE;
+    grant.first = 0;
+    grant.end = PAGE_SIZE;
     if (domain.grants.version != 2) {
         const abi::grant_entry_v1& entry = entry_v1(domain, ref);
         grant.frame = {__atomic_load_n(&entry.frame, __ATOMIC_RELAXED)};
@@ -63,12 +64,10 @@ int16_t read_grant(const Domain& domain, u32 ref, bool to_write, Grant& grant) {
     if (status != 0)
         return status;
     grant.frame = {__atomic_load_n(&entry.full_page.frame, __ATOMIC_RELAXED)};
-    if ((header.flags & abi::GTF_sub_page) != 0) {
+    if (grant.part) {
         const u32 part = __atomic_load_n(&entry.__spacer[1], __ATOMIC_RELAXED); // page_off and length at once
-        grant.offset = part & 0xffff;
-        grant.length = part >> 16;
-        if (grant.offset + grant.length > PAGE_SIZE)
-            return abi::GNTST_bad_page;
+        grant.first = part & 0xffff;
+        grant.end = min_of<u32>(grant.first + (part >> 16), PAGE_SIZE);
     }
     return domain.frames.domain_owns(grant.frame) ? abi::GNTST_okay : abi::GNTST_bad_page;
 }
@@ -81,8 +80,8 @@ void mark_grant(const Domain& domain, u32 ref, bool reading, bool writing) {
 }
 
 bool grant_is_mapped(const GrantTable& table, u32 ref) {
-    for (const GrantTable::Mapping& mapping : table.mappings) {
-        if (mapping.flags != 0 && mapping.ref == ref)
+    for (u32 i = 0; i < table.mappings_end; i++) {
+        if (table.mappings[i].flags != 0 && table.mappings[i].ref == ref)
             return true;
     }
     return false;

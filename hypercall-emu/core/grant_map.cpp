@@ -38,18 +38,19 @@ Pte entry_at(const Domain& domain, const Slot& slot) {
 }
 
 GrantTable::Mapping* free_mapping(GrantTable& table) {
-    for (GrantTable::Mapping& mapping : table.mappings) {
-        if (mapping.flags == 0)
-            return &mapping;
+    for (u32 i = 0; i < table.mappings_end; i++) {
+        if (table.mappings[i].flags == 0)
+            return &table.mappings[i];
     }
-    return nullptr;
+    return table.mappings_end < GrantTable::MAX_MAPPINGS ? &table.mappings[table.mappings_end++] : nullptr;
 }
 
 /// The marks of a grant follow from who still maps it.
 void refresh_marks(const Domain& domain, u32 ref) {
     bool reading = false;
     bool writing = false;
-    for (const GrantTable::Mapping& mapping : domain.grants.mappings) {
+    for (u32 i = 0; i < domain.grants.mappings_end; i++) {
+        const GrantTable::Mapping& mapping = domain.grants.mappings[i];
         if (mapping.flags == 0 || mapping.ref != ref)
             continue;
         reading = true;
@@ -67,29 +68,72 @@ Pte mapping_entry(const Grant& grant, u32 flags) {
     return Pte::make(grant.frame, bits);
 }
 
-/// Does `slot` hold what `mapping` put there?
-bool still_maps(const Domain& domain, const GrantTable::Mapping& mapping, const Slot& slot) {
-    Grant grant{};
-    const Pte entry = entry_at(domain, slot);
-    return read_grant(domain, mapping.ref, false, grant) == abi::GNTST_okay && entry.present() &&
-           entry.mfn() == grant.frame && entry.writable() == ((mapping.flags & abi::GNTMAP_readonly) == 0);
+/// A mapping for a device holds the frame as it is, since no page table does.
+bool hold_for_device(Vcpu& vcpu, Mfn frame, u32 flags) {
+    return (flags & abi::GNTMAP_readonly) != 0 ? acquire_frame(*vcpu.domain, frame)
+                                               : acquire_type(vcpu, frame, FrameType::writable) == 0;
 }
 
-/// Undo the mapping of `handle` at `host_addr`, leaving `replacement` there.
-int16_t unmap(Vcpu& vcpu, u32 handle, u64 host_addr, Pte replacement) {
+void release_from_device(Vcpu& vcpu, Mfn frame, u32 flags) {
+    if ((flags & abi::GNTMAP_readonly) != 0)
+        release_frame(*vcpu.domain, frame);
+    else
+        release_type(vcpu, frame, FrameType::writable);
+}
+
+bool map_for_host(Vcpu& vcpu, const Grant& grant, const abi::gnttab_map_grant_ref& op) {
+    Slot slot{};
+    return find_slot(vcpu, op.host_addr, op.flags, slot) &&
+           update_entry(vcpu, slot.table, slot.index, mapping_entry(grant, op.flags), false) == 0;
+}
+
+struct Unmapping {
+    u32 handle;
+    u64 host_addr, dev_bus_addr; ///< 0: not that one
+    u64 new_addr;                ///< whose entry moves to host_addr; 0: none
+};
+
+/// Take the mapping's entry away, at whatever address the guest says that it is.
+bool unmap_from_host(Vcpu& vcpu, const GrantTable::Mapping& mapping, const Unmapping& what) {
+    const Domain& domain = *vcpu.domain;
+    Slot slot{};
+    if (!find_slot(vcpu, what.host_addr, mapping.flags, slot))
+        return false;
+    const Pte entry = entry_at(domain, slot);
+    if (!entry.present() || entry.mfn().number != mapping.frame)
+        return false;
+    if (what.new_addr == 0)
+        return update_entry(vcpu, slot.table, slot.index, Pte{}, false) == 0;
+    Slot from{};
+    if ((mapping.flags & abi::GNTMAP_contains_pte) != 0 || !find_slot(vcpu, what.new_addr, 0, from) ||
+        (from.table == slot.table && from.index == slot.index))
+        return false;
+    // The mapping at new_addr moves: it is made at host_addr first, and then taken away.
+    return update_entry(vcpu, slot.table, slot.index, entry_at(domain, from), false) == 0 &&
+           update_entry(vcpu, from.table, from.index, Pte{}, false) == 0;
+}
+
+int16_t unmap(Vcpu& vcpu, const Unmapping& what) {
     Domain& domain = *vcpu.domain;
-    if (handle >= GrantTable::MAX_MAPPINGS || domain.grants.mappings[handle].flags == 0)
+    if (what.handle >= domain.grants.mappings_end || domain.grants.mappings[what.handle].flags == 0)
         return abi::GNTST_bad_handle;
-    GrantTable::Mapping& mapping = domain.grants.mappings[handle];
-    if ((mapping.flags & abi::GNTMAP_host_map) != 0) {
-        Slot slot{};
-        if (host_addr != mapping.host_addr || !find_slot(vcpu, host_addr, mapping.flags, slot) ||
-            !still_maps(domain, mapping, slot) || update_entry(vcpu, slot.table, slot.index, replacement, false) != 0)
+    GrantTable::Mapping& mapping = domain.grants.mappings[what.handle];
+    const Mfn frame{mapping.frame};
+    if (what.dev_bus_addr != 0 && what.dev_bus_addr != frame.address())
+        return abi::GNTST_general_error;
+    if (what.host_addr != 0 && (mapping.flags & abi::GNTMAP_host_map) != 0) {
+        if (!unmap_from_host(vcpu, mapping, what))
             return abi::GNTST_general_error;
-        flush_local(vcpu);
+        flush_vcpus(domain, ALL_VCPUS);
+        mapping.flags &= ~abi::GNTMAP_host_map;
+    }
+    if (what.dev_bus_addr != 0 && (mapping.flags & abi::GNTMAP_device_map) != 0) {
+        release_from_device(vcpu, frame, mapping.flags);
+        mapping.flags &= ~abi::GNTMAP_device_map;
     }
     const u32 ref = mapping.ref;
-    mapping = {};
+    if ((mapping.flags & (abi::GNTMAP_host_map | abi::GNTMAP_device_map)) == 0)
+        mapping = {};
     refresh_marks(domain, ref);
     return abi::GNTST_okay;
 }
@@ -98,54 +142,46 @@ int16_t unmap(Vcpu& vcpu, u32 handle, u64 host_addr, Pte replacement) {
 
 void map_grant(Vcpu& vcpu, abi::gnttab_map_grant_ref& op) {
     Domain& domain = *vcpu.domain;
-    op.handle = ~0U;
     if ((op.flags & (abi::GNTMAP_device_map | abi::GNTMAP_host_map)) == 0) {
         op.status = abi::GNTST_bad_gntref;
         return;
     }
-    if (op.dom != domain.domid) {
-        // Dom0 exists, and grants nothing.
-        op.status = op.dom == 0 ? abi::GNTST_bad_gntref : abi::GNTST_bad_domain;
+    if (op.dom != domain.domid && op.dom != 0) {
+        op.status = abi::GNTST_bad_domain;
+        return;
+    }
+    GrantTable::Mapping* mapping = free_mapping(domain.grants);
+    if (mapping == nullptr) {
+        op.status = abi::GNTST_no_device_space;
         return;
     }
     Grant grant{};
-    op.status = read_grant(domain, op.ref, (op.flags & abi::GNTMAP_readonly) == 0, grant);
+    const bool to_write = (op.flags & abi::GNTMAP_readonly) == 0;
+    op.status = op.dom == 0 ? use_of_host_grant(op.ref) : read_grant(domain, op.ref, to_write, grant);
     if (op.status != abi::GNTST_okay)
         return;
-    GrantTable::Mapping* mapping = free_mapping(domain.grants);
-    if (mapping == nullptr) {
-        op.status = abi::GNTST_no_space;
+    const bool for_device = (op.flags & abi::GNTMAP_device_map) != 0;
+    op.status = abi::GNTST_general_error;
+    if (grant.part || (for_device && !hold_for_device(vcpu, grant.frame, op.flags)))
+        return; // a part of a page cannot be mapped
+    if ((op.flags & abi::GNTMAP_host_map) != 0 && !map_for_host(vcpu, grant, op)) {
+        if (for_device)
+            release_from_device(vcpu, grant.frame, op.flags);
         return;
     }
-    if ((op.flags & abi::GNTMAP_host_map) != 0) {
-        Slot slot{};
-        const bool whole = grant.length == PAGE_SIZE; // a part of a page cannot be mapped
-        if (!whole || !find_slot(vcpu, op.host_addr, op.flags, slot) ||
-            update_entry(vcpu, slot.table, slot.index, mapping_entry(grant, op.flags), false) != 0) {
-            op.status = abi::GNTST_general_error;
-            return;
-        }
-    }
-    *mapping = {op.host_addr, op.ref, op.flags};
+    *mapping = {grant.frame.number, op.ref, op.flags};
     refresh_marks(domain, op.ref);
     op.handle = static_cast<abi::grant_handle_t>(mapping - domain.grants.mappings);
     op.dev_bus_addr = grant.frame.address();
+    op.status = abi::GNTST_okay;
 }
 
 void unmap_grant(Vcpu& vcpu, abi::gnttab_unmap_grant_ref& op) {
-    op.status = unmap(vcpu, op.handle, op.host_addr, Pte{});
+    op.status = unmap(vcpu, {op.handle, op.host_addr, op.dev_bus_addr, 0});
 }
 
 void unmap_and_replace_grant(Vcpu& vcpu, abi::gnttab_unmap_and_replace& op) {
-    Slot from{};
-    if (!find_slot(vcpu, op.new_addr, 0, from)) {
-        op.status = abi::GNTST_general_error;
-        return;
-    }
-    // The mapping at new_addr moves: it is made at host_addr first, and then taken away.
-    op.status = unmap(vcpu, op.handle, op.host_addr, entry_at(*vcpu.domain, from));
-    if (op.status == abi::GNTST_okay && update_entry(vcpu, from.table, from.index, Pte{}, false) != 0)
-        op.status = abi::GNTST_general_error;
+    op.status = unmap(vcpu, {op.handle, op.host_addr, 0, op.new_addr});
 }
 
 } // namespace parapet::nucleus

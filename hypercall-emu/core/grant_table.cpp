@@ -29,7 +29,7 @@ Status setup_table(Vcpu& vcpu, GuestVa arg, u64 count) {
     abi::gnttab_setup_table64 op;
     if (count != 1)
         return -abi::XEN_EINVAL;
-    if (!get(vcpu, op, arg))
+    if (!get(vcpu, op, arg) || !is_guest_va(op.frame_list))
         return -abi::XEN_EFAULT;
     op.status = table_owner(domain, op.dom);
     if (op.status == abi::GNTST_okay && !grow_grant_table(domain, op.nr_frames))
@@ -47,7 +47,8 @@ Status get_status_frames(Vcpu& vcpu, GuestVa arg, u64 count) {
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
     op.status = table_owner(domain, op.dom);
-    if (op.status == abi::GNTST_okay && (domain.grants.version != 2 || op.nr_frames > domain.grants.nr_status_frames))
+    const u32 frames = domain.grants.version == 2 ? domain.grants.nr_status_frames : 0;
+    if (op.status == abi::GNTST_okay && op.nr_frames > frames)
         op.status = abi::GNTST_general_error;
     if (op.status == abi::GNTST_okay)
         op.status = list_frames(vcpu, {op.frame_list}, domain.grants.status_frames, op.nr_frames);
@@ -88,11 +89,6 @@ Status get_version(Vcpu& vcpu, GuestVa arg) {
     return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
 }
 
-/// No other domain takes pages.
-void transfer(Vcpu& vcpu, abi::gnttab_transfer64& op) {
-    op.status = vcpu.domain->frames.domain_owns(Mfn{op.mfn}) ? abi::GNTST_bad_domain : abi::GNTST_bad_page;
-}
-
 void swap(Vcpu& vcpu, abi::gnttab_swap_grant_ref& op) {
     Domain& domain = *vcpu.domain;
     const u32 entries = grant_entries(domain.grants);
@@ -113,18 +109,26 @@ void swap(Vcpu& vcpu, abi::gnttab_swap_grant_ref& op) {
 
 /// The caches of this VM are coherent: only the arguments are checked.
 Status flush_cache(Vcpu& vcpu, const abi::gnttab_cache_flush& op) {
-    constexpr u32 known = abi::GNTTAB_CACHE_CLEAN | abi::GNTTAB_CACHE_INVAL | abi::GNTTAB_CACHE_SOURCE_GREF;
+    constexpr u32 known = abi::GNTTAB_CACHE_CLEAN | abi::GNTTAB_CACHE_INVAL; // a frame by reference: not in Xen either
     if (op.offset >= PAGE_SIZE || op.length > PAGE_SIZE || op.offset + op.length > PAGE_SIZE || (op.op & ~known) != 0)
         return -abi::XEN_EINVAL;
     if (op.length == 0 || op.op == 0)
         return 0;
-    if ((op.op & abi::GNTTAB_CACHE_SOURCE_GREF) != 0)
-        return -abi::XEN_EOPNOTSUPP;
-    return vcpu.domain->frames.domain_owns(Mfn{op.a.dev_bus_addr >> PAGE_SHIFT}) ? 0 : -abi::XEN_EPERM;
+    const Mfn frame{op.a.dev_bus_addr >> PAGE_SHIFT};
+    if (!vcpu.domain->frames.contains(frame))
+        return -abi::XEN_EINVAL;
+    if (!vcpu.domain->frames.guest_may_map(frame))
+        return -abi::XEN_EPERM;
+    return op.op == abi::GNTTAB_CACHE_INVAL ? -abi::XEN_EOPNOTSUPP : 0; // x86 writes back before it invalidates
 }
 
 Status flush_caches(Vcpu& vcpu, const HypercallArgs& args) {
-    for (u64 i = 0; i < static_cast<u32>(args.a[2]); i++) {
+    const u64 count = static_cast<u32>(args.a[2]);
+    for (u64 i = 0; i < count; i++) {
+        if (i != 0 && preemption_due(vcpu)) {
+            const u64 next = args.a[1] + i * sizeof(abi::gnttab_cache_flush);
+            return continue_hypercall(vcpu, {{args.a[0], next, count - i}});
+        }
         abi::gnttab_cache_flush op;
         if (!get(vcpu, op, GuestVa{args.a[1]} + i * sizeof(op)))
             return -abi::XEN_EFAULT;
@@ -154,15 +158,34 @@ Status for_each(Vcpu& vcpu, const HypercallArgs& args, void (*one)(Vcpu&, Op&)) 
     return 0;
 }
 
+bool is_array_operation(u32 command) {
+    switch (command) {
+    case abi::GNTTABOP_map_grant_ref:
+    case abi::GNTTABOP_unmap_grant_ref:
+    case abi::GNTTABOP_unmap_and_replace:
+    case abi::GNTTABOP_transfer:
+    case abi::GNTTABOP_copy:
+    case abi::GNTTABOP_swap_grant_ref:
+    case abi::GNTTABOP_cache_flush:
+        return true;
+    default:
+        return false;
+    }
+}
+
 } // namespace
 
 Status do_grant_table_op(Vcpu& vcpu, const HypercallArgs& args) {
-    constexpr u32 COMMAND = 0xfff; // above it, Xen keeps continuations
+    constexpr u32 COMMAND = 0xfff; // above it, Xen keeps how far a cache_flush has come
     const GuestVa arg{args.a[1]};
     const u64 count = static_cast<u32>(args.a[2]);
-    if (static_cast<int32_t>(args.a[2]) < 0)
+    const u32 command = static_cast<u32>(args.a[0]) & COMMAND;
+    const bool plain = command == static_cast<u32>(args.a[0]) || command == abi::GNTTABOP_cache_flush;
+    if (static_cast<int32_t>(args.a[2]) < 0 || !plain)
         return -abi::XEN_EINVAL;
-    switch (static_cast<u32>(args.a[0]) & COMMAND) {
+    if (is_array_operation(command) && !is_guest_va(arg.address))
+        return -abi::XEN_EFAULT; // even where there is nothing to read
+    switch (command) {
     case abi::GNTTABOP_map_grant_ref:
         return for_each(vcpu, args, map_grant);
     case abi::GNTTABOP_unmap_grant_ref:
@@ -170,7 +193,7 @@ Status do_grant_table_op(Vcpu& vcpu, const HypercallArgs& args) {
     case abi::GNTTABOP_unmap_and_replace:
         return for_each(vcpu, args, unmap_and_replace_grant);
     case abi::GNTTABOP_transfer:
-        return for_each(vcpu, args, transfer);
+        return for_each(vcpu, args, transfer_frame);
     case abi::GNTTABOP_copy:
         return for_each(vcpu, args, copy_grant);
     case abi::GNTTABOP_swap_grant_ref:

@@ -12,9 +12,15 @@ namespace parapet::nucleus {
 /// What a grant entry lets its peer do.
 struct Grant {
     Mfn frame;
-    u32 offset, length; ///< the part of the page, for a sub-page grant
+    u32 first, end; ///< bytes of the page: all, but for a sub-page grant
+    bool part;      ///< it is a sub-page grant
     bool writable;
 };
+
+/// GNTST_* for a reference of domain 0, which is there, with a table of one frame, and grants nothing.
+[[nodiscard]] inline int16_t use_of_host_grant(u32 ref) {
+    return ref < PAGE_SIZE / sizeof(abi::grant_entry_v1) ? abi::GNTST_general_error : abi::GNTST_bad_gntref;
+}
 
 // grant_entries.cpp
 inline constexpr u32 GRANTS_PER_FRAME_V1 = PAGE_SIZE / sizeof(abi::grant_entry_v1);
@@ -54,11 +60,14 @@ private:
 /// Make the table `frames` frames long, with the status frames that its version needs.
 [[nodiscard]] bool grow_grant_table(Domain& domain, u32 frames);
 [[nodiscard]] u32 max_grant_frames(const GrantTable& table);
+/// The table as a domain finds it: one frame, the rings granted to domain 0. MFN 0: there is no such ring.
+void start_grant_table(Domain& domain, Mfn console, Mfn store);
 
-// grant_map.cpp, grant_copy.cpp: one element of an array. The status goes into it.
+// grant_map.cpp, grant_copy.cpp, grant_transfer.cpp: one element of an array. The status goes into it.
 void map_grant(Vcpu& vcpu, abi::gnttab_map_grant_ref& op);
 void unmap_grant(Vcpu& vcpu, abi::gnttab_unmap_grant_ref& op);
 void unmap_and_replace_grant(Vcpu& vcpu, abi::gnttab_unmap_and_replace& op);
 void copy_grant(Vcpu& vcpu, abi::gnttab_copy64& op);
+void transfer_frame(Vcpu& vcpu, abi::gnttab_transfer64& op);
 
 } // namespace parapet::nucleus

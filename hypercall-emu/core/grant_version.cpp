@@ -57,22 +57,24 @@ struct Kept {
     u64 frame;
 };
 
-/// -XEN_EINVAL: an entry that the other version cannot express.
-Status keep_reserved(const Domain& domain, Kept (&kept)[RESERVED]) {
+void keep_v1(const Domain& domain, Kept (&kept)[RESERVED]) {
     for (u32 ref = 0; ref < RESERVED; ref++) {
-        if (domain.grants.version == 2) {
-            const abi::grant_entry_v2 entry = entry_v2(domain, ref);
-            kept[ref] = {entry.hdr.flags, entry.hdr.domid, entry.full_page.frame};
-            constexpr unsigned marks = abi::GTF_reading | abi::GTF_writing;
-            kept[ref].flags = static_cast<u16>(entry.hdr.flags | (entry_status(domain, ref) & marks));
-        } else {
-            const abi::grant_entry_v1 entry = entry_v1(domain, ref);
-            kept[ref] = {entry.flags, entry.domid, entry.frame};
+        const abi::grant_entry_v1 entry = entry_v1(domain, ref);
+        kept[ref] = {entry.flags, entry.domid, entry.frame};
+    }
+}
+
+/// -XEN_ERANGE: an entry that version 1 cannot express.
+Status keep_v2(const Domain& domain, Kept (&kept)[RESERVED]) {
+    for (u32 ref = 0; ref < RESERVED; ref++) {
+        const abi::grant_entry_v2 entry = entry_v2(domain, ref);
+        const unsigned type = entry.hdr.flags & abi::GTF_type_mask;
+        if (type == abi::GTF_transitive || (type == abi::GTF_permit_access && entry.full_page.frame >> 32 != 0))
+            return -abi::XEN_ERANGE;
+        if (type == abi::GTF_permit_access) {
+            const auto flags = static_cast<u16>(entry.hdr.flags | entry_status(domain, ref));
+            kept[ref] = {flags, entry.hdr.domid, entry.full_page.frame};
         }
-        const unsigned type = kept[ref].flags & abi::GTF_type_mask;
-        const bool plain = type == abi::GTF_invalid || type == abi::GTF_permit_access;
-        if (!plain || (kept[ref].flags & abi::GTF_sub_page) != 0 || kept[ref].frame >> 32 != 0)
-            return -abi::XEN_EINVAL;
     }
     return 0;
 }
@@ -93,8 +95,17 @@ void put_reserved(Domain& domain, const Kept (&kept)[RESERVED]) {
 }
 
 bool in_use_beyond_reserved(const GrantTable& table) {
-    for (const GrantTable::Mapping& mapping : table.mappings) {
-        if (mapping.flags != 0 && mapping.ref >= RESERVED)
+    for (u32 i = 0; i < table.mappings_end; i++) {
+        if (table.mappings[i].flags != 0 && table.mappings[i].ref >= RESERVED)
+            return true;
+    }
+    return false;
+}
+
+/// Has the guest the status frames mapped? Xen frees them with version 2.
+bool status_is_mapped(const Domain& domain) {
+    for (u32 i = 0; i < domain.grants.nr_status_frames; i++) {
+        if (domain.frames[Mfn{domain.grants.status_frames[i]}].references() != 0)
             return true;
     }
     return false;
@@ -108,6 +119,18 @@ u32 max_grant_frames(const GrantTable& table) {
                : static_cast<u32>(GrantTable::MAX_FRAMES);
 }
 
+void start_grant_table(Domain& domain, Mfn console, Mfn store) {
+    domain.grants.version = domain.machine->mailbox->grants.version = 1;
+    if (!grow_grant_table(domain, 1))
+        return;
+    const auto seed = [&](unsigned ref, Mfn ring) {
+        if (ring.number != 0)
+            entry_v1(domain, ref) = {abi::GTF_permit_access, 0, static_cast<u32>(ring.number)};
+    };
+    seed(abi::GNTTAB_RESERVED_CONSOLE, console);
+    seed(abi::GNTTAB_RESERVED_XENSTORE, store);
+}
+
 bool grow_grant_table(Domain& domain, u32 frames) {
     GrantTable& table = domain.grants;
     if (frames > max_grant_frames(table))
@@ -119,7 +142,8 @@ bool grow_grant_table(Domain& domain, u32 frames) {
 }
 
 GrantChange::GrantChange(Domain& domain) : info_{domain.machine->mailbox->grants} {
-    __atomic_fetch_add(&info_.sequence, 1, __ATOMIC_SEQ_CST); // a full fence: what the host does is looked at afterwards
+    __atomic_fetch_add(&info_.sequence, 1,
+                       __ATOMIC_SEQ_CST); // a full fence: what the host does is looked at afterwards
 }
 
 GrantChange::~GrantChange() {
@@ -138,21 +162,24 @@ Status change_version(Domain& domain, u32 version) {
     if (change.host_uses_any())
         return -abi::XEN_EBUSY;
     Kept kept[RESERVED] = {};
-    if (table.nr_frames != 0) {
-        const Status status = keep_reserved(domain, kept);
+    if (version == 2) {
+        if (!grow_status(domain, table.nr_frames))
+            return -abi::XEN_ENOMEM;
+        keep_v1(domain, kept);
+    } else {
+        const Status status = keep_v2(domain, kept);
         if (status != 0)
             return status;
+        if (status_is_mapped(domain))
+            return -abi::XEN_EBUSY;
     }
-    if (version == 2 && !grow_status(domain, table.nr_frames))
-        return -abi::XEN_ENOMEM;
     for (u32 i = 0; i < table.nr_frames; i++)
         fill_bytes(domain.machine->frame(Mfn{table.frames[i]}), 0, PAGE_SIZE);
     for (u32 i = 0; i < table.nr_status_frames; i++)
         fill_bytes(domain.machine->frame(Mfn{table.status_frames[i]}), 0, PAGE_SIZE);
     table.version = version;
     __atomic_store_n(&domain.machine->mailbox->grants.version, version, __ATOMIC_RELAXED);
-    if (table.nr_frames != 0)
-        put_reserved(domain, kept);
+    put_reserved(domain, kept);
     return 0;
 }
 

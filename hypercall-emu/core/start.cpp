@@ -2,6 +2,7 @@
 // First steps of the core; see start.hpp.
 #include "hypercall-emu/core/start.hpp"
 
+#include "hypercall-emu/core/grant_table.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
@@ -99,6 +100,7 @@ bool start_domain(Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
     init_vcpu_time(vcpu);
     init_events(domain);
 
+    start_grant_table(domain, Mfn{boot.domain.console_mfn}, Mfn{boot.domain.store_mfn});
     const Mfn root{boot.domain.root_mfn};
     const bool rings_held = hold_ring(vcpu, boot.domain.store_mfn) && hold_ring(vcpu, boot.domain.console_mfn);
     if (!rings_held || set_kernel_root(vcpu, root) != 0 || pin_table(vcpu, root, FrameType::l4) != 0) {

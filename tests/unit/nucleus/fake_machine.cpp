@@ -93,8 +93,8 @@ void FakeMachine::record_write(Pte* slot, Pte value) {
 
 FakeVm::FakeVm(const FakeVmOptions& options)
     : options_{options}, max_mfn_{FIRST_MFN + options.nr_pages + options.spare_pages},
-      storage_((max_mfn_ + 1) * PAGE_SIZE), frames_(max_mfn_),
-      host_use_(max_mfn_), m2p_(max_mfn_, ~0ULL), mailbox_{std::make_unique<doorbell::Mailbox>()}, domain_{std::make_unique<Domain>()} {
+      storage_((max_mfn_ + 1) * PAGE_SIZE), frames_(max_mfn_), host_use_(max_mfn_),
+      m2p_(max_mfn_, ~0ULL), mailbox_{std::make_unique<doorbell::Mailbox>()}, domain_{std::make_unique<Domain>()} {
     memory_ = reinterpret_cast<u8*>((reinterpret_cast<uintptr_t>(storage_.data()) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
     machine.directmap = memory_;
     machine.mailbox = mailbox_.get();

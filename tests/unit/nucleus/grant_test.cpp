@@ -40,8 +40,9 @@ struct Grants {
     abi::gnttab_map_grant_ref map(u32 ref, u64 host_addr, u32 flags, u16 dom = SELF) {
         return run(abi::GNTTABOP_map_grant_ref, abi::gnttab_map_grant_ref{host_addr, flags, ref, dom, 0x77, 0, 0});
     }
-    int16_t unmap(u32 handle, u64 host_addr) {
-        return run(abi::GNTTABOP_unmap_grant_ref, abi::gnttab_unmap_grant_ref{host_addr, 0, handle, 0x77}).status;
+    int16_t unmap(u32 handle, u64 host_addr, u64 bus_addr = 0) {
+        return run(abi::GNTTABOP_unmap_grant_ref, abi::gnttab_unmap_grant_ref{host_addr, bus_addr, handle, 0x77})
+            .status;
     }
     Pte& entry(u64 pfn) { return vm.at<Pte>(vm.l1_pfn(pfn), pfn % 512 * sizeof(Pte)); }
     Frame& frame(u64 pfn) { return vm.domain().frames[vm.mfn(pfn)]; }
@@ -72,13 +73,17 @@ TEST(GrantTable, SetupRefusals) {
     EXPECT_EQ(g.setup(~0u), abi::GNTST_general_error);
     EXPECT_EQ(g.setup(1, 0), abi::GNTST_permission_denied);
     EXPECT_EQ(g.setup(1, 99), abi::GNTST_bad_domain);
-    EXPECT_EQ(g.vm.domain().grants.nr_frames, 0u);
+    EXPECT_EQ(g.vm.domain().grants.nr_frames, 1u) << "the one it starts with";
     g.vm.set_mapping_flags(LIST_PFN, 0);
     EXPECT_EQ(g.setup(1), abi::GNTST_bad_virt_addr);
     EXPECT_EQ(g.vm.call(do_grant_table_op, abi::GNTTABOP_setup_table, 0x1000, 1), -abi::XEN_EFAULT);
     EXPECT_EQ(g.vm.call(do_grant_table_op, abi::GNTTABOP_setup_table, g.vm.va(1).address, 2), -abi::XEN_EINVAL);
     EXPECT_EQ(g.vm.call(do_grant_table_op, abi::GNTTABOP_copy, g.vm.va(1).address, 0xffffffff), -abi::XEN_EINVAL);
     EXPECT_EQ(g.vm.call(do_grant_table_op, 99, g.vm.va(1).address, 1), -abi::XEN_ENOSYS);
+    EXPECT_EQ(g.vm.call(do_grant_table_op, 0x1000 | abi::GNTTABOP_copy, g.vm.va(1).address, 1), -abi::XEN_EINVAL);
+    EXPECT_EQ(g.vm.call(do_grant_table_op, abi::GNTTABOP_copy, HOLE_START, 0), -abi::XEN_EFAULT);
+    (void)g.run(abi::GNTTABOP_setup_table, abi::gnttab_setup_table64{abi::DOMID_SELF, 1, 0x77, HOLE_START},
+                -abi::XEN_EFAULT);
     g.vm.domain().pool_next = g.vm.domain().pool_end; // nothing left
     EXPECT_EQ(g.setup(5), abi::GNTST_general_error);
 }
@@ -162,7 +167,8 @@ TEST(GrantTable, MapRefusals) {
     EXPECT_EQ(g.map(9, at, host).status, abi::GNTST_general_error); // no entry
     EXPECT_EQ(g.map(512, at, host).status, abi::GNTST_bad_gntref);
     EXPECT_EQ(g.map(~0u, at, host).status, abi::GNTST_bad_gntref);
-    EXPECT_EQ(g.map(0, at, host, 0).status, abi::GNTST_bad_gntref);
+    EXPECT_EQ(g.map(0, at, host, 0).status, abi::GNTST_general_error); // Dom0 grants nothing
+    EXPECT_EQ(g.map(512, at, host, 0).status, abi::GNTST_bad_gntref);
     EXPECT_EQ(g.map(0, at, host, 99).status, abi::GNTST_bad_domain);
     g.grant(9, 60);
     EXPECT_EQ(g.map(9, at, 0).status, abi::GNTST_bad_gntref);
@@ -191,10 +197,13 @@ TEST(GrantTable, HandlesRunOut) {
     g.grant(9, 60);
     for (u32 i = 0; i < GrantTable::MAX_MAPPINGS; i++)
         ASSERT_EQ(g.map(9, 0, abi::GNTMAP_device_map).status, abi::GNTST_okay);
-    EXPECT_EQ(g.map(9, 0, abi::GNTMAP_device_map).status, abi::GNTST_no_space);
+    EXPECT_EQ(g.map(9, 0, abi::GNTMAP_device_map).status, abi::GNTST_no_device_space);
     EXPECT_EQ(g.run(abi::GNTTABOP_set_version, abi::gnttab_set_version{2}, -abi::XEN_EBUSY).version, 1u);
     EXPECT_EQ(g.run(abi::GNTTABOP_swap_grant_ref, abi::gnttab_swap_grant_ref{9, 10, 0}).status, abi::GNTST_eagain);
-    EXPECT_EQ(g.unmap(5, 0), abi::GNTST_okay);
+    EXPECT_EQ(g.unmap(5, 0), abi::GNTST_okay); // neither of the two addresses: nothing to do
+    EXPECT_EQ(g.unmap(5, 0, g.vm.mfn(61).address()), abi::GNTST_general_error);
+    EXPECT_EQ(g.unmap(5, 0, g.vm.mfn(60).address()), abi::GNTST_okay);
+    EXPECT_EQ(g.unmap(5, 0, g.vm.mfn(60).address()), abi::GNTST_bad_handle);
     EXPECT_EQ(g.map(9, 0, abi::GNTMAP_device_map).handle, 5u);
 }
 
@@ -210,6 +219,149 @@ TEST(GrantTable, UnmapAndReplace) {
     EXPECT_EQ(g.entry(70).mfn(), g.vm.mfn(80));
     EXPECT_EQ(g.entry(80).raw, 0u);
     EXPECT_EQ(g.frame(80).references(), 1u);
+}
+
+TEST(GrantTable, UnmapAndReplaceRefusals) {
+    Grants g;
+    g.grant(9, 60);
+    const u64 at = g.vm.va(70).address;
+    const auto mapped = g.map(9, at, abi::GNTMAP_host_map);
+    ASSERT_EQ(mapped.status, abi::GNTST_okay);
+    const auto replace = [&](u64 host_addr, u64 new_addr, u32 handle) {
+        return g.run(abi::GNTTABOP_unmap_and_replace, abi::gnttab_unmap_and_replace{host_addr, new_addr, handle, 1})
+            .status;
+    };
+    const u64 kept = g.entry(80).raw;
+    EXPECT_EQ(replace(at, g.vm.va(80).address, mapped.handle + 1), abi::GNTST_bad_handle);
+    EXPECT_EQ(replace(at, HOLE_START, mapped.handle), abi::GNTST_general_error);
+    EXPECT_EQ(replace(at, at, mapped.handle), abi::GNTST_general_error);
+    EXPECT_EQ(replace(g.vm.va(71).address, g.vm.va(80).address, mapped.handle), abi::GNTST_general_error);
+    EXPECT_EQ(g.entry(80).raw, kept);
+    EXPECT_EQ(g.entry(70).mfn(), g.vm.mfn(60));
+    EXPECT_EQ(replace(at, 0, mapped.handle), abi::GNTST_okay); // as unmap
+    EXPECT_EQ(g.entry(70).raw, 0u);
+}
+
+/// What was mapped is unmapped, whatever has become of the entry meanwhile.
+TEST(GrantTable, UnmapOfARevokedGrant) {
+    Grants g;
+    g.grant(9, 60);
+    const u64 at = g.vm.va(70).address;
+    const auto mapped = g.map(9, at, abi::GNTMAP_host_map | abi::GNTMAP_device_map);
+    ASSERT_EQ(mapped.status, abi::GNTST_okay);
+    const u64 references = g.frame(60).references();
+    g.v1(9) = {};
+    EXPECT_EQ(g.unmap(mapped.handle, at), abi::GNTST_okay);
+    EXPECT_EQ(g.entry(70).raw, 0u);
+    EXPECT_EQ(g.frame(60).references(), references - 1);
+    EXPECT_TRUE(grant_is_mapped(g.vm.domain().grants, 9)) << "for a device still";
+    EXPECT_EQ(g.unmap(mapped.handle, 0, mapped.dev_bus_addr), abi::GNTST_okay);
+    EXPECT_EQ(g.frame(60).references(), references - 2);
+    EXPECT_FALSE(grant_is_mapped(g.vm.domain().grants, 9));
+}
+
+TEST(GrantTable, DeviceMappingHoldsTheFrame) {
+    Grants g;
+    g.grant(9, 60);
+    ASSERT_EQ(g.map(9, 0, abi::GNTMAP_device_map).status, abi::GNTST_okay);
+    ASSERT_EQ(g.vm.call(do_update_va_mapping, g.vm.va(60).address, 0, 0), 0);
+    fill_bytes(g.vm.frame(g.vm.mfn(60)), 0, PAGE_SIZE);
+    EXPECT_EQ(pin_table(g.vm.vcpu(), g.vm.mfn(60), FrameType::l1), -abi::XEN_EINVAL);
+    ASSERT_EQ(g.unmap(0, 0, g.vm.mfn(60).address()), abi::GNTST_okay);
+    EXPECT_EQ(pin_table(g.vm.vcpu(), g.vm.mfn(60), FrameType::l1), 0);
+    EXPECT_EQ(g.map(9, 0, abi::GNTMAP_device_map).status, abi::GNTST_general_error);
+    EXPECT_EQ(g.map(9, 0, abi::GNTMAP_device_map | abi::GNTMAP_readonly).status, abi::GNTST_okay);
+}
+
+TEST(GrantTable, StartsWithTheRingsGranted) {
+    FakeVm vm;
+    vm.domain().grants = {};
+    start_grant_table(vm.domain(), vm.mfn(200), vm.mfn(201));
+    EXPECT_EQ(vm.domain().grants.nr_frames, 1u);
+    EXPECT_EQ(vm.mailbox().grants.nr_frames, 1u);
+    EXPECT_EQ(vm.mailbox().grants.frames[0], vm.domain().grants.frames[0]);
+    EXPECT_EQ(entry_v1(vm.domain(), abi::GNTTAB_RESERVED_CONSOLE).frame, vm.mfn(200).number);
+    EXPECT_EQ(entry_v1(vm.domain(), abi::GNTTAB_RESERVED_XENSTORE).frame, vm.mfn(201).number);
+    EXPECT_EQ(entry_v1(vm.domain(), 0).flags, abi::GTF_permit_access);
+    EXPECT_EQ(entry_v1(vm.domain(), 2).flags, abi::GTF_invalid);
+}
+
+TEST(GrantTable, ReservedEntriesThatVersion1CannotExpress) {
+    Grants g;
+    const auto set_version = [&](u32 version, Status expected) {
+        return g.run(abi::GNTTABOP_set_version, abi::gnttab_set_version{version}, expected).version;
+    };
+    g.v1(3) = {abi::GTF_accept_transfer, 0, 50}; // goes as it is
+    EXPECT_EQ(set_version(2, 0), 2u);
+    EXPECT_EQ(g.v2(3).hdr.flags, abi::GTF_accept_transfer);
+    g.v2(4).full_page = {{abi::GTF_permit_access, 0}, 0, 1ULL << 32};
+    EXPECT_EQ(set_version(1, -abi::XEN_ERANGE), 2u);
+    g.v2(4).transitive = {{abi::GTF_transitive, 0}, 1, 0, 5};
+    EXPECT_EQ(set_version(1, -abi::XEN_ERANGE), 2u);
+    g.v2(4).full_page = {{abi::GTF_permit_access | abi::GTF_readonly, 0}, 0, 77};
+    const u64 status = g.vm.domain().grants.status_frames[0];
+    ASSERT_TRUE(acquire_frame(g.vm.domain(), Mfn{status})); // the guest has it mapped
+    EXPECT_EQ(set_version(1, -abi::XEN_EBUSY), 2u);
+    release_frame(g.vm.domain(), Mfn{status});
+    EXPECT_EQ(set_version(1, 0), 1u);
+    EXPECT_EQ(g.v1(3).flags, abi::GTF_invalid);
+    EXPECT_EQ(g.v1(4).flags, abi::GTF_permit_access | abi::GTF_readonly);
+    EXPECT_EQ(g.v1(4).frame, 77u);
+}
+
+struct Transfer : Grants {
+    explicit Transfer(u32 version) {
+        (void)run(abi::GNTTABOP_set_version, abi::gnttab_set_version{version});
+        EXPECT_EQ(vm.call(do_update_va_mapping, vm.va(60).address, 0, 0), 0);
+        vm.at<u64>(60) = 0x600d;
+    }
+    int16_t give(u64 mfn, u16 domid, u32 ref) {
+        return run(abi::GNTTABOP_transfer, abi::gnttab_transfer64{mfn, domid, ref, 1}).status;
+    }
+};
+
+TEST(GrantTransfer, ToItself) {
+    for (const u32 version : {1u, 2u}) {
+        Transfer t{version};
+        u16& flags = version == 2 ? t.v2(9).hdr.flags : t.v1(9).flags;
+        if (version == 2)
+            t.v2(9).full_page = {{abi::GTF_accept_transfer, SELF}, 0, 333};
+        else
+            t.v1(9) = {abi::GTF_accept_transfer, SELF, 333};
+        const u64 pages = t.vm.domain().nr_pages;
+        EXPECT_EQ(t.give(t.vm.mfn(61).number, SELF, 9), abi::GNTST_bad_page) << "still mapped";
+        ASSERT_EQ(t.give(t.vm.mfn(60).number, SELF, 9), abi::GNTST_okay);
+        EXPECT_EQ(flags, abi::GTF_accept_transfer | abi::GTF_transfer_committed | abi::GTF_transfer_completed);
+        EXPECT_EQ(version == 2 ? t.v2(9).full_page.frame : t.v1(9).frame, t.vm.mfn(60).number);
+        EXPECT_EQ(t.vm.domain().m2p[t.vm.mfn(60).number], 333u);
+        EXPECT_TRUE(t.vm.domain().frames.domain_owns(t.vm.mfn(60)));
+        EXPECT_EQ(t.vm.domain().nr_pages, pages);
+        EXPECT_EQ(t.vm.at<u64>(60), 0x600du);
+    }
+}
+
+TEST(GrantTransfer, NobodyAcceptsAndTheFrameIsLost) {
+    const struct {
+        u16 domid;
+        u32 ref;
+        int16_t status;
+    } cases[] = {{99, 0, abi::GNTST_bad_domain},
+                 {abi::DOMID_SELF, 9, abi::GNTST_bad_domain}, // not by that name
+                 {0, 0, abi::GNTST_general_error},
+                 {SELF, 10, abi::GNTST_general_error},
+                 {SELF, 512, abi::GNTST_general_error}};
+    for (const auto& one : cases) {
+        Transfer t{1};
+        t.v1(9) = {abi::GTF_accept_transfer, SELF, 333};
+        t.v1(10) = {abi::GTF_accept_transfer, 0, 333};
+        const u64 pages = t.vm.domain().nr_pages;
+        EXPECT_EQ(t.give(t.vm.mfn(60).number, one.domid, one.ref), one.status);
+        EXPECT_FALSE(t.vm.domain().frames.domain_owns(t.vm.mfn(60)));
+        EXPECT_EQ(t.vm.domain().nr_pages, pages - 1);
+        EXPECT_EQ(t.vm.machine.requests.back().kind, doorbell::Request::release);
+        EXPECT_EQ(t.give(t.vm.mfn(60).number, SELF, 9), abi::GNTST_bad_page);
+        EXPECT_EQ(t.give(5, SELF, 9), abi::GNTST_bad_page);
+    }
 }
 
 // ---- copy ----
@@ -284,7 +436,7 @@ TEST(GrantCopy, Refusals) {
     c.op.len = 8;
     c.op.dest.u.gmfn = c.vm.mfn(c.vm.l4_pfn()).number; // never a page table
     const u64 old = c.vm.at<u64>(c.vm.l4_pfn());
-    EXPECT_EQ(c.copy(), abi::GNTST_permission_denied);
+    EXPECT_EQ(c.copy(), abi::GNTST_general_error);
     EXPECT_EQ(c.vm.at<u64>(c.vm.l4_pfn()), old);
     c.op.dest.u.gmfn = 5;
     EXPECT_EQ(c.copy(), abi::GNTST_bad_page);
@@ -293,10 +445,15 @@ TEST(GrantCopy, Refusals) {
     c.op.dest.domid = 0; // a frame of Dom0
     EXPECT_EQ(c.copy(), abi::GNTST_permission_denied);
     c.op.flags = abi::GNTCOPY_dest_gref;
+    c.op.dest.u.ref = 0;
+    EXPECT_EQ(c.copy(), abi::GNTST_general_error); // a grant of Dom0: there is none
+    c.op.dest.u.ref = 512;
+    EXPECT_EQ(c.copy(), abi::GNTST_bad_gntref);
+    c.op.dest.domid = 99;
     EXPECT_EQ(c.copy(), abi::GNTST_bad_domain);
 }
 
-TEST(GrantTable, SwapTransferAndFlush) {
+TEST(GrantTable, SwapAndFlush) {
     Grants g;
     ASSERT_EQ(g.setup(1), abi::GNTST_okay);
     g.grant(9, 60);
@@ -305,16 +462,25 @@ TEST(GrantTable, SwapTransferAndFlush) {
     EXPECT_EQ(g.v1(9).frame, g.vm.mfn(61).number);
     EXPECT_EQ(g.v1(10).frame, g.vm.mfn(60).number);
     EXPECT_EQ(g.run(abi::GNTTABOP_swap_grant_ref, abi::gnttab_swap_grant_ref{9, 512, 1}).status, abi::GNTST_bad_gntref);
-    EXPECT_EQ(g.run(abi::GNTTABOP_transfer, abi::gnttab_transfer64{g.vm.mfn(60).number, 3, 0, 1}).status,
-              abi::GNTST_bad_domain);
-    EXPECT_EQ(g.run(abi::GNTTABOP_transfer, abi::gnttab_transfer64{5, 3, 0, 1}).status, abi::GNTST_bad_page);
     abi::gnttab_cache_flush flush{{.dev_bus_addr = g.vm.mfn(60).address()}, 0, 64, abi::GNTTAB_CACHE_CLEAN};
     (void)g.run(abi::GNTTABOP_cache_flush, flush);
     flush.offset = 4095;
     (void)g.run(abi::GNTTABOP_cache_flush, flush, -abi::XEN_EINVAL);
     flush.offset = 0;
+    flush.op = abi::GNTTAB_CACHE_INVAL;
+    (void)g.run(abi::GNTTABOP_cache_flush, flush, -abi::XEN_EOPNOTSUPP);
+    flush.op = abi::GNTTAB_CACHE_INVAL | abi::GNTTAB_CACHE_CLEAN;
+    (void)g.run(abi::GNTTABOP_cache_flush, flush);
     flush.a.dev_bus_addr = 0;
     (void)g.run(abi::GNTTABOP_cache_flush, flush, -abi::XEN_EPERM);
+    flush.a.dev_bus_addr = ~0ULL;
+    (void)g.run(abi::GNTTABOP_cache_flush, flush, -abi::XEN_EINVAL);
+    flush.a.ref = 9;
+    flush.op = abi::GNTTAB_CACHE_SOURCE_GREF | abi::GNTTAB_CACHE_CLEAN;
+    (void)g.run(abi::GNTTABOP_cache_flush, flush, -abi::XEN_EINVAL);
+    flush.length = 0;
+    flush.op = abi::GNTTAB_CACHE_CLEAN;
+    (void)g.run(abi::GNTTABOP_cache_flush, flush); // nothing to do
 }
 
 TEST(GrantTable, ArraysStopForEventsAndAtBadMemory) {

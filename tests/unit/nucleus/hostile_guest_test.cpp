@@ -27,10 +27,10 @@ public:
 
     FakeVm vm{{.spare_pages = SPARE}};
     /// How often the guest had its way.
-    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0;
+    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0, used = 0;
 
     void step() {
-        switch (pick(10)) {
+        switch (pick(12)) {
         case 0:
         case 1:
         case 2:
@@ -44,8 +44,20 @@ public:
             return change_reservation();
         case 7:
             return exchange();
+        case 8:
+            return use_by_host();
+        case 9:
+            return change_grants();
         default:
             return grant();
+        }
+    }
+    /// What the host writes to is no table, no descriptor page, and stays the domain's.
+    void expect_host_undisturbed() {
+        for (u64 number = 0; number < vm.boot.max_mfn; number++) {
+            if (vm.host_use_array()[number] != 0) {
+                ASSERT_TRUE(vm.domain().frames[Mfn{number}].host_may_write()) << "frame " << number;
+            }
         }
     }
 
@@ -148,10 +160,6 @@ private:
         exchanged += vm.call(do_memory_op, abi::XENMEM_exchange, vm.arg(op).address) == 0 ? 1 : 0;
     }
     void grant() {
-        const GuestVa list = vm.va(LIST_PFN);
-        const abi::gnttab_setup_table64 setup{abi::DOMID_SELF, 1, 0, list.address};
-        if (vm.domain().grants.nr_frames == 0)
-            (void)vm.call(do_grant_table_op, abi::GNTTABOP_setup_table, vm.arg(setup).address, 1);
         auto* entries = reinterpret_cast<abi::grant_entry_v1*>(vm.frame(Mfn{vm.domain().grants.frames[0]}));
         entries[pick(4)] = {static_cast<u16>(abi::GTF_permit_access | (pick(2) == 0 ? abi::GTF_readonly : 0)), 7,
                             static_cast<u32>(any_mfn())};
@@ -177,16 +185,54 @@ private:
         }
     }
 
+    /// The host begins or ends to write to a frame, as HostGrants does.
+    void use_by_host() {
+        const u64 number = any_mfn();
+        if (number >= vm.boot.max_mfn)
+            return;
+        doorbell::HostUse& use = vm.host_use_array()[number];
+        if (use != 0) {
+            use--;
+        } else if (vm.domain().frames[Mfn{number}].host_may_write()) {
+            use++;
+            used++;
+        }
+    }
+    void change_grants() {
+        auto* entries = reinterpret_cast<abi::grant_entry_v1*>(vm.frame(Mfn{vm.domain().grants.frames[0]}));
+        const auto ref = static_cast<u32>(pick(4));
+        const abi::gnttab_transfer64 transfer{any_mfn(), 7, ref, 0};
+        const abi::gnttab_unmap_and_replace replace{vm.va(any_pfn()).address, vm.va(any_pfn()).address, ref, 0};
+        switch (pick(4)) {
+        case 0:
+            if (pick(2) == 0)
+                entries[ref] = {abi::GTF_accept_transfer, 7, 100};
+            (void)vm.call(do_grant_table_op, abi::GNTTABOP_transfer, vm.arg(transfer).address, 1);
+            break;
+        case 1:
+            (void)vm.call(do_grant_table_op, abi::GNTTABOP_set_version,
+                          vm.arg(abi::gnttab_set_version{static_cast<u32>(pick(3))}).address, 1);
+            break;
+        case 2:
+            (void)vm.call(do_grant_table_op, abi::GNTTABOP_swap_grant_ref,
+                          vm.arg(abi::gnttab_swap_grant_ref{ref, static_cast<u32>(pick(4)), 0}).address, 1);
+            break;
+        default:
+            (void)vm.call(do_grant_table_op, abi::GNTTABOP_unmap_and_replace, vm.arg(replace).address, 1);
+        }
+    }
+
     std::mt19937_64 random_;
 };
 
 TEST(HostileGuest, FrameTableStaysRight) {
-    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0;
+    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0, used = 0;
     for (u64 seed = 1; seed <= 60; seed++) {
         Hostile guest{seed};
         expect_memory_invariants(guest.vm);
         for (unsigned i = 0; i < 500 && !guest.vm.domain().dead; i++) {
             guest.step();
+            guest.expect_host_undisturbed();
             if (i % 4 == 0)
                 expect_memory_invariants(guest.vm);
             ASSERT_FALSE(testing::Test::HasFailure()) << "seed " << seed << " step " << i;
@@ -199,14 +245,16 @@ TEST(HostileGuest, FrameTableStaysRight) {
         ballooned += guest.ballooned;
         exchanged += guest.exchanged;
         granted += guest.granted;
+        used += guest.used;
     }
     // A guest that never gets anything tests nothing.
-    EXPECT_GT(stored, 1000u);
+    EXPECT_GT(stored, 500u);
     EXPECT_GT(updated, 1000u);
     EXPECT_GT(pinned, 100u);
     EXPECT_GT(ballooned, 100u);
     EXPECT_GT(exchanged, 10u);
     EXPECT_GT(granted, 100u);
+    EXPECT_GT(used, 100u);
 }
 
 /// Any bytes as code, with registers that point at what hurts.
