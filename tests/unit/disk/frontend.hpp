@@ -37,11 +37,11 @@ public:
         return std::atomic_ref{*reinterpret_cast<std::uint32_t*>(guest_.page(pages_[0]) + at)};
     }
 
-    void put(const void* request, std::size_t size) {
-        const std::size_t at = 64 + (produced_++ & (slots - 1)) * sizeof(Request);
-        for (std::size_t index = 0; index < size; ++index) {
-            guest_.page(pages_[(at + index) / 4096])[(at + index) % 4096] =
-                static_cast<const std::byte*>(request)[index];
+    void put(const void* request, std::size_t size) { put_at(produced_++, request, size); }
+    void put_at(std::uint32_t index, const void* request, std::size_t size) {
+        const std::size_t at = 64 + (index & (slots - 1)) * sizeof(Request);
+        for (std::size_t byte = 0; byte < size; ++byte) {
+            guest_.page(pages_[(at + byte) / 4096])[(at + byte) % 4096] = static_cast<const std::byte*>(request)[byte];
         }
     }
     template <typename Any>
