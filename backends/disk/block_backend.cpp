@@ -213,6 +213,7 @@ Result<void> BlockBackend::attach(const Wanted& wanted) {
         });
     };
     broken_ = false;
+    // NOLINTNEXTLINE(modernize-make-unique): an aggregate, which clang 14 cannot make from parentheses
     device_.reset(new BlockDevice{context_.io, context_.grants, *target_, spec_, counters_, complain, broken});
     for (auto& attachment : attachments) {
         queues_.push_back(std::make_unique<BlockQueue>(*device_, std::move(attachment)));
