@@ -12,6 +12,23 @@ namespace {
 
 constexpr unsigned most_ring_page_order = 4; ///< XENBUS_MAX_RING_GRANT_ORDER
 
+boost::json::object as_json(const Counters& counters) {
+    return {{"reads", counters.reads.value()},
+            {"writes", counters.writes.value()},
+            {"flushes", counters.flushes.value()},
+            {"discards", counters.discards.value()},
+            {"bytes_read", counters.bytes_read.value()},
+            {"bytes_written", counters.bytes_written.value()},
+            {"bytes_discarded", counters.bytes_discarded.value()},
+            {"indirect", counters.indirect.value()},
+            {"merged", counters.merged.value()},
+            {"errors", counters.errors.value()},
+            {"retries", counters.retries.value()},
+            {"refused", counters.refused.value()},
+            {"throttled", counters.throttled.value()},
+            {"signals", counters.signals.value()}};
+}
+
 std::string flag(bool on) {
     return on ? "1" : "0";
 }
@@ -34,7 +51,7 @@ xenbus::Nodes BlockBackend::backend_nodes() const {
     return {{"params", params_},
             {"dev", name_},
             {"type", "phy"},
-            {"mode", spec_.read_only ? "r" : "w"},
+            {"mode", spec_.read_only || target_->geometry().read_only ? "r" : "w"},
             {"removable", flag(spec_.removable)},
             {"discard-enable", flag(spec_.discard.value_or(true))},
             {"direct-io-safe", flag(spec_.direct_io_safe)},
@@ -49,7 +66,7 @@ xenbus::Nodes BlockBackend::offer() {
                         {"feature-persistent", flag(spec_.persistent)},
                         {"feature-flush-cache", flag(geometry.flush)},
                         {"feature-barrier", flag(geometry.flush)}};
-    const bool discard = geometry.discard && spec_.discard.value_or(true) && !spec_.read_only;
+    const bool discard = geometry.discard && spec_.discard.value_or(true) && !spec_.read_only && !geometry.read_only;
     nodes.emplace_back("feature-discard", flag(discard));
     if (discard) {
         nodes.emplace_back("discard-granularity", std::to_string(geometry.discard_granularity));
@@ -196,6 +213,7 @@ Result<void> BlockBackend::attach(const Wanted& wanted) {
         });
     };
     broken_ = false;
+    // NOLINTNEXTLINE(modernize-make-unique): an aggregate, which clang 14 cannot make from parentheses
     device_.reset(new BlockDevice{context_.io, context_.grants, *target_, spec_, counters_, complain, broken});
     for (auto& attachment : attachments) {
         queues_.push_back(std::make_unique<BlockQueue>(*device_, std::move(attachment)));
@@ -259,7 +277,7 @@ void BlockBackend::on_control(std::function<void()> what) {
 }
 
 boost::json::object BlockBackend::statistics() const {
-    boost::json::object all = counters_.as_json();
+    boost::json::object all = as_json(counters_);
     all["queues"] = connected_ ? nr_queues_ : 0;
     return all;
 }

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/json/object.hpp>
 #include <cstdint>
 
 namespace parapet::disk {
@@ -27,23 +26,6 @@ struct Counters {
     Counter errors, retries;  ///< of the target
     Counter refused;          ///< requests that the guest made wrongly
     Counter throttled, signals;
-
-    [[nodiscard]] boost::json::object as_json() const {
-        return {{"reads", reads.value()},
-                {"writes", writes.value()},
-                {"flushes", flushes.value()},
-                {"discards", discards.value()},
-                {"bytes_read", bytes_read.value()},
-                {"bytes_written", bytes_written.value()},
-                {"bytes_discarded", bytes_discarded.value()},
-                {"indirect", indirect.value()},
-                {"merged", merged.value()},
-                {"errors", errors.value()},
-                {"retries", retries.value()},
-                {"refused", refused.value()},
-                {"throttled", throttled.value()},
-                {"signals", signals.value()}};
-    }
 };
 
 } // namespace parapet::disk

@@ -47,7 +47,7 @@ public:
     [[nodiscard]] virtual const Geometry& geometry() const = 0;
     virtual void submit(TargetRequest& request) = 0;
     /// Calls `changed` when the geometry changes (a file that was grown, a server that came back).
-    virtual void watch(std::function<void()> changed) { (void)changed; }
+    virtual void watch(std::function<void()> /*changed*/) {}
 };
 
 } // namespace parapet::disk

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# parapet_add_fuzzer(NAME SRCS file...): a libFuzzer program under ASan and UBSan, which clang builds: the
+# whole build's compiler with -DPARAPET_FUZZ=ON, or beside g++ where clang is installed. A short run, always the same, is
+# the test NAME_short.
+option(PARAPET_FUZZ "Build libFuzzer targets (clang only)" OFF)
+find_program(PARAPET_FUZZ_CXX NAMES clang++-14 clang++)
+
+function(parapet_add_fuzzer name)
+  cmake_parse_arguments(arg "" "" "SRCS" ${ARGN})
+  set(flags -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all)
+  set(program ${CMAKE_CURRENT_BINARY_DIR}/${name}.program) # the target has the plain name
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    if(NOT PARAPET_FUZZ)
+      return()
+    endif()
+    add_executable(${name} ${arg_SRCS})
+    set(program ${name})
+    target_link_libraries(${name} PRIVATE parapet_flags)
+    target_compile_options(${name} PRIVATE ${flags})
+    target_link_options(${name} PRIVATE ${flags})
+  elseif(PARAPET_FUZZ_CXX AND NOT PARAPET_SANITIZE)
+    set(objects)
+    foreach(source ${arg_SRCS})
+      cmake_path(GET source STEM stem)
+      set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}_${stem}.o)
+      add_custom_command(OUTPUT ${object}
+        COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${PARAPET_FUZZ_CXX} -std=c++20 -O1 -g1 ${flags} -I${CMAKE_SOURCE_DIR}
+          -MD -MF ${object}.d -c ${source} -o ${object}
+        DEPENDS ${source} DEPFILE ${object}.d VERBATIM)
+      list(APPEND objects ${object})
+    endforeach()
+    add_custom_command(OUTPUT ${program} COMMAND ${PARAPET_FUZZ_CXX} ${flags} ${objects} -o ${program}
+      DEPENDS ${objects} VERBATIM)
+    add_custom_target(${name} ALL DEPENDS ${program})
+  else()
+    return()
+  endif()
+  add_test(NAME ${name}_short COMMAND ${program} -runs=20000 -seed=1 -max_len=2048 -verbosity=0
+    -artifact_prefix=${CMAKE_CURRENT_BINARY_DIR}/)
+  set_tests_properties(${name}_short PROPERTIES TIMEOUT 120 LABELS unit)
+endfunction()

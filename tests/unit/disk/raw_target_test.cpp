@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// Raw images on this machine's file systems, through the real io_uring.
+#include "backends/disk/raw_source.hpp"
+#include "backends/disk/raw_target.hpp"
+#include "tests/unit/disk/fake_guest.hpp"
+#include "tests/unit/disk/temporary_image.hpp"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <random>
+#include <sys/stat.h>
+
+namespace parapet::disk_test {
+namespace {
+
+struct Waiter final : disk::TargetRequest {
+    void complete(int result) override { promise.set_value(result); }
+    std::promise<int> promise;
+};
+
+class RawTargetTest : public testing::TestWithParam<disk::Cache> {
+protected:
+    void open(const std::string& options = "") {
+        auto spec = disk::parse_disk_spec(
+            "format=raw,cache=" + std::string{GetParam() == disk::Cache::direct ? "direct" : "buffered"} + options +
+            ",target=" + image.path);
+        ASSERT_TRUE(spec.ok()) << spec.error().message;
+        auto opened = disk::raw_kind().open(*spec);
+        ASSERT_TRUE(opened.ok()) << opened.error().message;
+        source = *std::move(opened);
+        target = source->make_target(*guest.io);
+    }
+    int run(disk::Operation operation, std::uint64_t offset, std::vector<iovec> parts, bool fua = false) {
+        Waiter waiter;
+        waiter.operation = operation;
+        waiter.offset = offset;
+        waiter.fua = fua;
+        for (const iovec& part : parts) {
+            waiter.length += part.iov_len;
+        }
+        waiter.segments = parts;
+        guest.on_io([&] { target->submit(waiter); });
+        return waiter.promise.get_future().get();
+    }
+    int range(disk::Operation operation, std::uint64_t offset, std::uint64_t length) {
+        Waiter waiter;
+        waiter.operation = operation;
+        waiter.offset = offset;
+        waiter.length = length;
+        guest.on_io([&] { target->submit(waiter); });
+        return waiter.promise.get_future().get();
+    }
+    void TearDown() override {
+        guest.on_io([] {});
+        target.reset();
+    }
+
+    TemporaryImage image{1 << 20};
+    FakeGuest guest;
+    std::unique_ptr<disk::TargetSource> source;
+    std::unique_ptr<disk::DiskTarget> target;
+};
+
+TEST_P(RawTargetTest, MovesDataOfAnyShape) {
+    open();
+    std::mt19937 engine{1};
+    const auto random = [&engine] { return static_cast<unsigned>(engine()); };
+    std::vector<char> model = image.contents();
+    const auto frames = guest.allocate(256);
+    auto* memory = reinterpret_cast<char*>(guest.page(frames));
+    for (unsigned turn = 0; turn < 300; ++turn) {
+        std::vector<iovec> parts;
+        const unsigned count = 1 + random() % 12;
+        std::uint64_t length = 0;
+        for (unsigned part = 0; part < count; ++part) {
+            const std::size_t sectors = 1 + random() % 8, first = random() % (9 - sectors);
+            parts.push_back({memory + (part * 16 + random() % 16) * 4096 + first * 512, sectors * 512});
+            length += sectors * 512;
+        }
+        const std::uint64_t offset = random() % ((model.size() - length) / 512 + 1) * 512;
+        if (random() % 2 == 0) {
+            for (const iovec& part : parts) {
+                std::generate_n(static_cast<char*>(part.iov_base), part.iov_len,
+                                [&] { return static_cast<char>(random()); });
+            }
+            ASSERT_EQ(run(disk::Operation::write, offset, parts, random() % 3 == 0), 0);
+            std::uint64_t at = offset;
+            for (const iovec& part : parts) {
+                std::memcpy(model.data() + at, part.iov_base, part.iov_len);
+                at += part.iov_len;
+            }
+        } else {
+            ASSERT_EQ(run(disk::Operation::read, offset, parts), 0);
+            std::uint64_t at = offset;
+            for (const iovec& part : parts) {
+                ASSERT_EQ(std::memcmp(model.data() + at, part.iov_base, part.iov_len), 0) << turn;
+                at += part.iov_len;
+            }
+        }
+    }
+    ASSERT_EQ(range(disk::Operation::flush, 0, 0), 0);
+    EXPECT_TRUE(image.contents() == model);
+    EXPECT_GT(guest.io->statistics().fixed, 0u) << "registered memory was used";
+}
+
+TEST_P(RawTargetTest, PunchesHoles) {
+    open();
+    if (!target->geometry().discard) {
+        GTEST_SKIP() << "no holes on this file system";
+    }
+    const auto before = image.allocated();
+    ASSERT_EQ(range(disk::Operation::discard, 64 << 10, 512 << 10), 0);
+    EXPECT_LE(image.allocated(), before - (500 << 10));
+    ASSERT_EQ(range(disk::Operation::write_zeroes, 600 << 10, 5 * 512), 0);
+    const auto now = image.contents();
+    EXPECT_EQ(now.size(), std::size_t{1 << 20});
+    for (const std::size_t at : {64u << 10, (576u << 10) - 1, 600u << 10, (600u << 10) + 5 * 512 - 1}) {
+        EXPECT_EQ(now[at], 0) << at;
+    }
+    EXPECT_EQ(now[(64 << 10) - 1], TemporaryImage::byte_at((64 << 10) - 1));
+    EXPECT_EQ(now[(600 << 10) + 5 * 512], TemporaryImage::byte_at((600 << 10) + 5 * 512));
+}
+
+TEST_P(RawTargetTest, ATruncatedFileGivesErrorsAndIsNotWrittenBack) {
+    open();
+    ASSERT_EQ(::truncate(image.path.c_str(), 512 << 10), 0);
+    std::this_thread::sleep_for(1100ms); // it looks once a second
+    const auto frame = guest.allocate();
+    const std::vector<iovec> parts{{guest.page(frame), 4096}};
+    EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), -EIO);
+    EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), -EIO);
+    EXPECT_EQ(run(disk::Operation::read, (512 << 10) - 2048, parts), -EIO);
+    EXPECT_EQ(run(disk::Operation::read, 0, parts), 0);
+    EXPECT_EQ(image.contents().size(), std::size_t{512 << 10});
+    ASSERT_EQ(::truncate(image.path.c_str(), 1 << 20), 0);
+    std::this_thread::sleep_for(1100ms);
+    EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), 0) << "it is whole again";
+}
+
+TEST_P(RawTargetTest, TheReadAtTheEndOfATruncatedFileFailsAtOnce) {
+    open();
+    const auto frame = guest.allocate();
+    const std::vector<iovec> parts{{guest.page(frame), 4096}};
+    EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), 0);
+    ASSERT_EQ(::truncate(image.path.c_str(), 512 << 10), 0);
+    EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), -EIO);
+    EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), -EIO);
+}
+
+TEST_P(RawTargetTest, NoticesGrowth) {
+    open();
+    std::atomic<bool> changed = false;
+    guest.on_io([&] { target->watch([&] { changed = true; }); });
+    ASSERT_EQ(::truncate(image.path.c_str(), 3 << 20), 0);
+    std::this_thread::sleep_for(1100ms);
+    const auto frame = guest.allocate();
+    const std::vector<iovec> parts{{guest.page(frame), 4096}};
+    EXPECT_EQ(run(disk::Operation::read, 0, parts), 0);
+    EXPECT_TRUE(changed);
+    EXPECT_EQ(target->geometry().bytes, std::uint64_t{3 << 20});
+    EXPECT_EQ(run(disk::Operation::read, (3 << 20) - 4096, parts), 0);
+}
+
+TEST_P(RawTargetTest, ManyAtOnceEndInAnyOrder) {
+    open();
+    const auto frames = guest.allocate(64);
+    std::vector<Waiter> waiters(64);
+    std::vector<iovec> parts(64);
+    guest.on_io([&] {
+        for (unsigned index = 0; index < 64; ++index) {
+            parts[index] = {guest.page(frames + index), 4096};
+            waiters[index].operation = disk::Operation::read;
+            waiters[index].offset = index * 8192;
+            waiters[index].length = 4096;
+            waiters[index].segments = {&parts[index], 1};
+            target->submit(waiters[index]);
+        }
+    });
+    for (unsigned index = 0; index < 64; ++index) {
+        EXPECT_EQ(waiters[index].promise.get_future().get(), 0);
+        EXPECT_EQ(static_cast<char>(guest.page(frames + index)[77]), TemporaryImage::byte_at(index * 8192 + 77));
+    }
+}
+
+TEST_P(RawTargetTest, MovesToAnotherOwnerWithItsLock) {
+    open();
+    target.reset();
+    auto handover = std::move(*source).to_handover();
+    source.reset();
+    auto spec = disk::parse_disk_spec("format=raw,target=" + image.path);
+    EXPECT_FALSE(disk::raw_kind().open(*spec).ok()) << "still locked, by what is on its way";
+    auto taken = disk::raw_kind().from_handover(std::move(handover));
+    ASSERT_TRUE(taken.ok()) << taken.error().message;
+    source = *std::move(taken);
+    target = source->make_target(*guest.io);
+    const auto frame = guest.allocate();
+    EXPECT_EQ(run(disk::Operation::read, 4096, {{guest.page(frame), 4096}}), 0);
+    EXPECT_EQ(static_cast<char>(guest.page(frame)[3]), TemporaryImage::byte_at(4099));
+    EXPECT_FALSE(disk::raw_kind().open(*spec).ok());
+    target.reset();
+    source.reset();
+    EXPECT_TRUE(disk::raw_kind().open(*spec).ok());
+}
+
+/// As on storage with blocks of 4096 bytes: parts of blocks go through the page cache, whole ones past it.
+TEST(RawTargetAlignment, PartsOfBlocksAndWholeOnesAgree) {
+    const TemporaryImage file{1 << 18};
+    FakeGuest guest;
+    disk::DiskSpec spec;
+    spec.target = file.path;
+    auto image = disk::open_image(spec);
+    ASSERT_TRUE(image.ok());
+    image->offset_alignment = image->memory_alignment = 4096;
+    disk::RawTarget target{*image, *guest.io};
+    std::vector<char> model = file.contents();
+    std::mt19937 engine{3};
+    const auto random = [&engine] { return static_cast<unsigned>(engine()); };
+    auto* memory = reinterpret_cast<char*>(guest.page(guest.allocate(16)));
+    for (unsigned turn = 0; turn < 1000; ++turn) {
+        const bool whole = random() % 2 == 0, write = random() % 2 == 0;
+        const std::size_t unit = whole ? 4096 : 512;
+        const std::size_t length = (1 + random() % 4) * unit;
+        const std::size_t offset = random() % ((model.size() - length) / unit + 1) * unit;
+        const iovec part{memory + (whole ? 0 : random() % 8 * 512), length};
+        if (write) {
+            std::generate_n(static_cast<char*>(part.iov_base), length, [&] { return static_cast<char>(random()); });
+            std::memcpy(model.data() + offset, part.iov_base, length);
+        }
+        Waiter waiter;
+        waiter.operation = write ? disk::Operation::write : disk::Operation::read;
+        waiter.offset = offset;
+        waiter.length = length;
+        waiter.segments = {&part, 1};
+        guest.on_io([&] { target.submit(waiter); });
+        ASSERT_EQ(waiter.promise.get_future().get(), 0);
+        ASSERT_EQ(std::memcmp(model.data() + offset, part.iov_base, length), 0) << turn;
+    }
+    EXPECT_TRUE(file.contents() == model);
+}
+
+INSTANTIATE_TEST_SUITE_P(Caches, RawTargetTest, testing::Values(disk::Cache::direct, disk::Cache::buffered),
+                         [](const auto& which) { return which.param == disk::Cache::direct ? "direct" : "buffered"; });
+
+} // namespace
+} // namespace parapet::disk_test
