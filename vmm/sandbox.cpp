@@ -41,6 +41,8 @@ constexpr int allowed[] = {
     SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
     // clients of the control socket, which is open already: no socket(), bind() or connect()
     SCMP_SYS(accept4), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),
+    // the end of processes that were started before
+    SCMP_SYS(wait4),
     // memory; never executable, see below
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mincore), SCMP_SYS(memfd_create),
     SCMP_SYS(ftruncate), SCMP_SYS(fallocate),

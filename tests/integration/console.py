@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The console: bytes unchanged in both directions, slow and vanishing readers, files, terminals."""
-import fcntl
 import hashlib
 import os
-import pty
 import random
 import select
 import signal
@@ -15,6 +13,7 @@ import time
 
 import harness
 from harness import Conversation, check, domain, domain_command, equal, test
+from terminal import Terminal
 
 
 def sentences(outcome):
@@ -112,47 +111,6 @@ def console_to_a_file():
 def no_console():
     outcome = domain("boot", extra=["--console", "none"])
     equal((outcome.status, outcome.out), (0, ""), "status and standard output", outcome)
-
-
-class Terminal:
-    """parapet on a terminal of its own."""
-
-    def __init__(self, command):
-        self.master, self.slave = pty.openpty()
-        self.before = termios.tcgetattr(self.slave)
-        self.out = b""
-        self.begin = time.monotonic()
-
-        def take_terminal():
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        self.process = subprocess.Popen(command, stdin=self.slave, stdout=self.slave, stderr=subprocess.PIPE,
-                                        preexec_fn=take_terminal)
-
-    def expect(self, word, limit=120):
-        end = time.monotonic() + limit * harness.options.factor
-        while word not in self.out:
-            ready = select.select([self.master], [], [], max(0, end - time.monotonic()))[0]
-            check(ready, f"{word!r} did not come", harness.Outcome(self.process.args, "none", self.out, b"", 0, None))
-            self.out += os.read(self.master, 65536)
-
-    def finish(self, limit=30):
-        end = time.monotonic() + limit * harness.options.factor
-        while self.process.poll() is None and time.monotonic() < end:
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.out += os.read(self.master, 65536)
-        hung = self.process.poll() is None
-        if hung:
-            self.process.kill()
-        _, err = self.process.communicate()
-        outcome = harness.Outcome(self.process.args, self.process.returncode, self.out, err,
-                                  time.monotonic() - self.begin, None)
-        check(not hung, "parapet does not end", outcome)
-        equal(termios.tcgetattr(self.slave), self.before, "the terminal's settings afterwards", outcome)
-        os.close(self.master)
-        os.close(self.slave)
-        return outcome
 
 
 @test

@@ -127,15 +127,16 @@ Result<NameClaim> NameClaim::take(const Wish& wish, const std::vector<std::strin
             }
             continue;
         }
-        if (auto listening = claim.listen(); !listening) {
-            return listening.error();
-        }
+        // The sweeper first: it must not hold the listening socket, not even for a moment.
         auto sweeper =
             Sweeper::start({claim.folder_.descriptor.get(), claim.lock_.get(), claim.name_, wish.keep_log});
         if (!sweeper) {
             return sweeper.error();
         }
         claim.sweeper_ = *std::move(sweeper);
+        if (auto listening = claim.listen(); !listening) {
+            return listening.error();
+        }
         return claim;
     }
     return taken(wish.name);

@@ -7,11 +7,13 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <poll.h>
 #include <string_view>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace parapet::vmm::control {
@@ -82,8 +84,14 @@ bool attend(int life, int log_pipe, BoundedLog log) {
     std::array<pollfd, 2> waits{{{life, POLLIN, 0}, {log_pipe, POLLIN, 0}}};
     bool forgotten = log.file < 0;
     while (waits[0].fd >= 0 || waits[1].fd >= 0) {
-        if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) {
+        // A process that ends still has the log's pipe as standard error: what is in it counts, its end does not.
+        const bool over = waits[0].fd < 0;
+        const int ready = ::poll(waits.data(), waits.size(), over ? 0 : -1);
+        if ((ready < 0 && errno != EINTR) || (ready == 0 && over)) {
             break;
+        }
+        if (ready < 0) {
+            continue;
         }
         for (pollfd& wait : waits) {
             if (wait.fd < 0 || wait.revents == 0) {
@@ -142,9 +150,24 @@ Result<Sweeper> Sweeper::start(const Files& files) {
         ::_exit(0);
     }
     Sweeper sweeper;
+    sweeper.process_ = child;
     sweeper.life_ = std::move(life.write);
     sweeper.log_ = std::move(log.write);
     return sweeper;
+}
+
+Sweeper::~Sweeper() {
+    if (process_ <= 0) {
+        return;
+    }
+    for (UniqueFd* pipe : {&life_, &log_}) {
+        const UniqueFd closed = std::move(*pipe);
+    }
+    // Within bounds: a process that this one started may hold the pipe too.
+    constexpr timespec nap{.tv_sec = 0, .tv_nsec = 2'000'000};
+    for (int i = 0; i < 500 && ::waitpid(process_, nullptr, WNOHANG) == 0; i++) {
+        ::nanosleep(&nap, nullptr);
+    }
 }
 
 void Sweeper::forget_log() {

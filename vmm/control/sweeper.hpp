@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <string>
+#include <sys/types.h>
+#include <utility>
 
 namespace parapet::vmm::control {
 
@@ -26,12 +28,24 @@ public:
     /// Starts it. Before this process has threads.
     static Result<Sweeper> start(const Files& files);
 
+    Sweeper() = default;
+    Sweeper(Sweeper&& other) noexcept { *this = std::move(other); }
+    Sweeper& operator=(Sweeper&& other) noexcept {
+        std::swap(process_, other.process_);
+        std::swap(life_, other.life_);
+        std::swap(log_, other.log_);
+        return *this;
+    }
+    /// Lets it sweep, and waits until it has.
+    ~Sweeper();
+
     /// Where the log's bytes go, with keep_log.
     [[nodiscard]] int log_input() const { return log_.get(); }
     /// The domain ended well: its log is not wanted any more.
     void forget_log();
 
 private:
+    pid_t process_ = 0;
     UniqueFd life_; ///< the sweeper waits for its end
     UniqueFd log_;
 };

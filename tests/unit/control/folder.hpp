@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace parapet::vmm::control {
 
@@ -14,7 +15,12 @@ public:
         std::string name = std::filesystem::temp_directory_path() / "parapet-test-XXXXXX";
         path_ = ::mkdtemp(name.data()); // mode 0700
     }
-    ~TestFolder() { std::filesystem::remove_all(path_); }
+    ~TestFolder() {
+        std::error_code error; // a sweeper may remove files at the same time
+        for (int i = 0; i < 100 && std::filesystem::exists(path_, error); i++) {
+            std::filesystem::remove_all(path_, error);
+        }
+    }
     TestFolder(const TestFolder&) = delete;
     TestFolder& operator=(const TestFolder&) = delete;
 

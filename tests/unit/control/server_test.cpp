@@ -188,7 +188,7 @@ TEST_F(Server, Orders) {
     EXPECT_NE(error_of(c.call({{"request", "frob"}})).find("'frob'"), std::string::npos);
     EXPECT_FALSE(life.destroyed);
     EXPECT_TRUE(c.call({{"request", "destroy"}}));
-    EXPECT_TRUE(life.destroyed);
+    on_thread([&] { EXPECT_TRUE(life.destroyed); });
 }
 
 TEST_F(Server, Devices) {

@@ -1,0 +1,360 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Domains commanded by name: list, console, shutdown, reboot, destroy, mem-set, the background, names and what is left."""
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+
+import harness
+from harness import PARAPET, Conversation, Skip, check, domain_command, equal, parapet, test
+from terminal import Terminal
+
+FOLDER = tempfile.mkdtemp(prefix="parapet-control-")  # mode 0700
+os.environ["PARAPET_RUN"] = FOLDER
+MIB = 1 << 20
+
+
+def listed():
+    """The running domains by name."""
+    outcome = parapet("list", "--json")
+    equal((outcome.status, outcome.err), (0, ""), "status and standard error of list", outcome)
+    return {entry["name"]: entry for entry in json.loads(outcome.out)}
+
+
+def wait_until(condition, what, limit=60):
+    end = time.monotonic() + limit * harness.options.factor
+    while not condition():
+        check(time.monotonic() < end, f"{what}: not in time")
+        time.sleep(0.1)
+
+
+def history(name):
+    outcome = parapet("console", name, "--history")
+    equal(outcome.status, 0, "status of console --history", outcome)
+    return outcome.out
+
+
+def nothing_left():
+    equal(os.listdir(FOLDER), [], "files left in the runtime folder")
+
+
+def ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+class Background:
+    """A domain in the background, ready for orders; gone at the end in any case."""
+
+    def __init__(self, name, script="orders", extra=(), ready="orders: ready", **keywords):
+        self.name = name
+        begin = time.monotonic()
+        command = domain_command(script, extra=["--detach", "--name", name, *extra], **keywords)
+        outcome = harness.run(command, limit=60)
+        equal((outcome.status, outcome.out, outcome.err), (0, name + "\n", ""), "what run --detach said", outcome)
+        self.seconds = time.monotonic() - begin
+        self.pid = listed()[name]["pid"]
+        wait_until(lambda: ready in history(name), f"'{ready}' on the console of {name}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.name in listed():
+            parapet("destroy", self.name)
+        wait_until(lambda: ended(self.pid), f"the end of process {self.pid}")
+        for name in os.listdir(FOLDER):
+            os.unlink(os.path.join(FOLDER, name))
+
+
+@test
+def in_the_background():
+    with Background("web") as guest:
+        check(guest.seconds < 20 * harness.options.factor, f"run --detach took {guest.seconds:.0f} s")
+        entry = listed()["web"]
+        equal((entry["state"], entry["vcpus"], entry["reboots"], entry["memory"]["maximum_bytes"]),
+              ("running", 1, 0, 256 * MIB), "what list says")
+        check(entry["uptime_s"] > 0, "no time passed")
+        table = parapet("list").out
+        check(re.search(rf"^web +{guest.pid} +\d+ +running +256M +256M +1 +0:00:\d\d +-$", table, re.M), table)
+        with open(f"/proc/{guest.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        check(fields[3] != fields[0] and int(fields[4]) == 0, "it leads a session, or has a terminal")
+        for number, want in ((0, "/dev/null"), (1, "/dev/null"), (2, "pipe:")):
+            target = os.readlink(f"/proc/{guest.pid}/fd/{number}")
+            check(target.startswith(want), f"descriptor {number} is {target}")
+        equal(os.readlink(f"/proc/{guest.pid}/cwd"), "/", "its working folder")
+        equal(stat.S_IMODE(os.stat(os.path.join(FOLDER, "web.sock")).st_mode), 0o600, "mode of the socket")
+        outcome = parapet("shutdown", "web", "--wait", "--timeout", "60s")
+        equal((outcome.status, outcome.out, outcome.err), (0, "", ""), "what shutdown said", outcome)
+        equal(listed(), {}, "domains that run")
+        nothing_left()
+    return f"run --detach returned after {guest.seconds:.1f} s"
+
+
+@test
+def background_that_fails():
+    """Errors before the guest runs are the command's; those later are in the log."""
+    outcome = parapet("run", "/no/such/kernel", "--detach")
+    equal(outcome.status, 1, "status", outcome)
+    check(re.fullmatch(r"parapet: kernel '/no/such/kernel' does not exist.*\n", outcome.err), "the sentence", outcome)
+    nothing_left()
+    with Background("web") as guest:
+        viewer = subprocess.Popen([PARAPET, "console", "web"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        out, err = viewer.communicate(b"panic\n", timeout=60 * harness.options.factor)
+        equal(viewer.returncode, 0, "the viewer's status")
+        check(b"panic" in out and b"'web' ended: crashed" in err, f"the viewer saw {out[-500:]!r} and {err!r}")
+        wait_until(lambda: ended(guest.pid), "the end of the process")
+        wait_until(lambda: os.listdir(FOLDER) == ["web.log"], "only the log stays")
+        with open(os.path.join(FOLDER, "web.log"), encoding="utf-8", errors="replace") as file:
+            check("crash" in file.read(), "the log does not say why")
+
+
+@test
+def console_to_a_file_too():
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "console")
+        with Background("web", extra=["--console", path]):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                check("orders: ready" in file.read(), "the file lacks what the guest said")
+
+
+@test
+def reboot():
+    """By name; name, process, console and its viewers stay."""
+    with Background("web") as guest:
+        viewer = subprocess.Popen([PARAPET, "console", "web"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE)
+        try:
+            equal(parapet("reboot", "web").status, 0, "status of reboot")
+            wait_until(lambda: history("web").count("orders: ready") == 2, "the second start")
+            entry = listed()["web"]
+            equal((entry["reboots"], entry["pid"], entry["state"]), (1, guest.pid, "running"), "what list says")
+            equal(parapet("destroy", "web").status, 0, "status of destroy")
+            out, _ = viewer.communicate(timeout=30 * harness.options.factor)
+            equal(out.count(b"orders: ready"), 2, "starts that the viewer saw")
+        finally:
+            viewer.kill()
+
+
+@test
+def destroy():
+    """In the foreground: status 137 and one sentence; nothing is left."""
+    with Conversation(domain_command("orders", extra=["--name", "web"])) as guest:
+        guest.expect(b"orders: ready")
+        equal(parapet("destroy", "web").status, 0, "status of destroy")
+        outcome = guest.finish()
+    equal(outcome.status, 137, "status of run", outcome)
+    equal([line for line in outcome.err.splitlines() if line.startswith("parapet:")],
+          ["parapet: domain 'web' was destroyed"], "sentences", outcome)
+    nothing_left()
+
+
+@test
+def memory():
+    """The balloon driver gives memory back and takes it again."""
+    with Background("web"):
+        for size in (160, 256, 200):
+            outcome = parapet("mem-set", "web", f"{size}M", "--wait", "--timeout", "60s")
+            equal((outcome.status, outcome.err), (0, ""), f"what mem-set {size} said", outcome)
+            equal(listed()["web"]["memory"], {"now_bytes": size * MIB, "target_bytes": size * MIB,
+                                              "maximum_bytes": 256 * MIB}, "what list says")
+        for size, part in (("257M", "at most 256M"), ("1M", "at least 32M")):
+            outcome = parapet("mem-set", "web", size)
+            equal(outcome.status, 1, "status", outcome)
+            check(part in outcome.err, f"the sentence lacks '{part}'", outcome)
+
+
+@test
+def guest_that_does_not_heed():
+    """It is said so, and destroy works."""
+    with Background("web", script="orders", cmdline="initcall_blacklist=shutdown_watcher", ready="orders: ready"):
+        for verb in ("shutdown", "reboot"):
+            outcome = parapet(verb, "web")
+            if outcome.status == 0:
+                raise Skip("this kernel's shutdown watcher cannot be left out")
+            equal(outcome.status, 1, f"status of {verb}", outcome)
+            check("does not heed" in outcome.err and "parapet destroy web" in outcome.err, "the sentence", outcome)
+
+
+@test
+def console_again_and_again():
+    """On a terminal: what was said before, what is typed, Ctrl-]; the terminal is as it was."""
+    with Background("web") as guest:
+        for number in range(5):
+            terminal = Terminal([PARAPET, "console", "web"])
+            terminal.expect(b"orders: ready")
+            for before in range(number):
+                terminal.expect(b"orders: sleep 0.%d" % before)
+            os.write(terminal.master, b"sleep 0.%d\r" % number)
+            terminal.expect(b"orders: sleep 0.%d" % number)
+            os.write(terminal.master, b"\x1d")
+            outcome = terminal.finish()
+            equal(outcome.status, 0, "status of console", outcome)
+            check("Ctrl-] leaves" in outcome.err, "the hint", outcome)
+        check(not ended(guest.pid), "the domain ended with its viewer")
+
+
+@test
+def beside_the_foreground():
+    """A domain with its console on standard output and input has viewers as well."""
+    with Conversation(domain_command("orders", extra=["--name", "web"])) as guest:
+        guest.expect(b"orders: ready")
+        terminal = Terminal([PARAPET, "console", "web"])
+        terminal.expect(b"orders: ready")
+        os.write(terminal.master, b"sleep 0.1\r")
+        guest.expect(b"orders: sleep 0.1")
+        guest.send(b"poweroff\n")
+        equal(guest.finish().status, 0, "status of run")
+        outcome = terminal.finish()
+        equal(outcome.status, 0, "status of console", outcome)
+        check("ended: powered-off" in outcome.err, "the last word", outcome)
+
+
+@test
+def viewers_that_hang_or_die():
+    """The guest's flood goes on, and a good viewer sees its end."""
+    command = domain_command("flood", cmdline="parapet.bytes=4000000", extra=["--detach", "--name", "web"])
+    equal(harness.run(command).status, 0, "status of run")
+    viewers = [subprocess.Popen([PARAPET, "console", "web"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL) for _ in range(3)]
+    good, stopped, killed = viewers
+    try:
+        wait_until(lambda: "flood: begin" in history("web"), "the flood")
+        stopped.send_signal(signal.SIGSTOP)
+        killed.kill()
+        out = good.communicate(timeout=120 * harness.options.factor)[0]
+        check(b"flood: end" in out, f"the good viewer did not see the end, but {out[-300:]!r}")
+        wait_until(lambda: listed() == {}, "the domain's end")
+    finally:
+        for viewer in viewers:
+            viewer.kill()
+            viewer.wait()
+            viewer.stdout.close()
+    nothing_left()
+
+
+@test
+def names():
+    """One domain for each name; a name that was not asked for gives way."""
+    with Background("web"):
+        outcome = harness.run(domain_command("boot", extra=["--name", "web"]))
+        equal(outcome.status, 1, "status of the second", outcome)
+        check(re.fullmatch(r"parapet: a domain named 'web' runs already: .*\n", outcome.err), "the sentence", outcome)
+        kernel = os.path.basename(harness.kernel("cloud"))
+        for want in (kernel, kernel + "-2"):
+            outcome = harness.run(domain_command("orders", extra=["--detach"]))
+            equal((outcome.status, outcome.out), (0, want + "\n"), "status and name", outcome)
+        equal(set(listed()), {"web", kernel, kernel + "-2"}, "domains that run")
+        for name in (kernel, kernel + "-2"):
+            equal(parapet("destroy", name).status, 0, "status of destroy")
+    for verb in ("console", "shutdown", "reboot", "destroy"):
+        outcome = parapet(verb, "web")
+        equal(outcome.status, 1, f"status of {verb}", outcome)
+        check(re.fullmatch(r"parapet: no domain named 'web' runs: .*\n", outcome.err), "the sentence", outcome)
+
+
+def sweeper_of(pid):
+    """The process that holds the domain's lock and is not the domain's."""
+    lock = os.path.join(FOLDER, "web.lock")
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            links = [os.readlink(f"/proc/{other}/fd/{fd}") for fd in os.listdir(f"/proc/{other}/fd")]
+        except OSError:
+            continue
+        if lock in links and int(other) != pid:
+            return int(other)
+    raise harness.Failure("there is no sweeper")
+
+
+@test
+def killed():
+    """kill -9: the sweeper removes what is left; without it, the next of that name does."""
+    with Background("web") as guest:
+        os.kill(guest.pid, signal.SIGKILL)
+        wait_until(lambda: [n for n in os.listdir(FOLDER) if n != "web.log"] == [], "the sweeper's work")
+        equal(listed(), {}, "domains that run")
+    with Background("web") as guest:
+        os.kill(sweeper_of(guest.pid), signal.SIGKILL)
+        os.kill(guest.pid, signal.SIGKILL)
+        wait_until(lambda: ended(guest.pid), "the end of the process")
+        check("web.sock" in os.listdir(FOLDER), "who removed the socket?")
+        equal(listed(), {}, "domains that run")
+        equal(parapet("destroy", "web").status, 1, "status of destroy")
+    with Background("web"):
+        equal(list(listed()), ["web"], "domains that run")
+
+
+@test
+def ordinary_user():
+    """Nobody's domain, by nobody's own rights; and who else may command it."""
+    if os.geteuid() != 0:
+        raise Skip("only root can become somebody else")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        os.chmod(folder, 0o755)
+        try:
+            os.mknod(os.path.join(folder, "kvm"), stat.S_IFCHR, os.stat("/dev/kvm").st_rdev)
+            os.chmod(os.path.join(folder, "kvm"), 0o666)
+        except OSError as error:
+            raise Skip(f"no device can be made here: {error}") from None
+        for path in (PARAPET, harness.kernel("cloud"), harness.prepared("initrd")):
+            shutil.copy(path, folder)
+        os.mkdir(os.path.join(folder, "run"), 0o700)
+        os.chown(os.path.join(folder, "run"), 65534, 65534)
+        script = f"""set -e
+            cd {folder}
+            parapet=./{os.path.basename(PARAPET)}
+            test "$(id -u)" = 65534
+            $parapet run ./{os.path.basename(harness.kernel('cloud'))} --initrd ./initrd --memory 256M --timeout 100s \
+                --cmdline 'console=hvc0 quiet mitigations=off parapet.test=orders' --detach --name nobodys
+            test "$(stat -c %u:%a run/nobodys.sock)" = 65534:600
+            until $parapet console nobodys --history | grep 'orders: ready'; do sleep 0.1; done
+            $parapet list
+            $parapet shutdown nobodys --wait --timeout 60s
+            test -z "$(ls run)" """
+        nobody = ["unshare", "-m", "sh", "-c", 'mount --bind "$0/kvm" /dev/kvm && exec "$@"', folder,
+                  "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i", "PATH=" + os.environ["PATH"],
+                  f"PARAPET_RUN={folder}/run", "sh", "-c", script]
+        outcome = harness.run(nobody, limit=150)
+        if "mount" in outcome.err and outcome.status != 0 and "parapet" not in outcome.err:
+            raise Skip("no mount namespace can be made here")
+        equal(outcome.status, 0, "status", outcome)
+        check("nobodys" in outcome.out, "the list", outcome)
+
+
+@test
+def wrong_users_are_turned_away():
+    """Others do not get at the socket; who gets there all the same is not served."""
+    if os.geteuid() != 0:
+        raise Skip("only root can become somebody else")
+    with Background("web"):
+        os.chmod(FOLDER, 0o755)
+        path = os.path.join(FOLDER, "web.sock")
+        talk = ("import socket; s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect('%s'); "
+                "s.sendall(b'\\x21\\0\\0\\0J\\0\\0\\0{\"version\": 1, \"request\": \"info\"}'); print(s.recv(1))" % path)
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", harness.PYTHON, "-c", talk]
+        check("PermissionError" in harness.run(nobody).err, "nobody could connect")
+        os.chmod(path, 0o666)
+        outcome = harness.run(nobody)
+        check(outcome.out == "b''\n" or "Reset" in outcome.err or "BrokenPipe" in outcome.err,
+              "nobody was served", outcome)
+        check("b'" in harness.run([harness.PYTHON, "-c", talk]).out, "we are not served")
+        os.chmod(FOLDER, 0o700)
+
+
+try:
+    harness.main()
+finally:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    sys.stdout.flush()
