@@ -23,6 +23,7 @@ for word in $cmdline; do
     case $word in
     parapet.work=*) work=${word#*=} ;;
     parapet.interactive) interactive=yes ;;
+    parapet.net) net=yes ;;
     esac
 done
 [ -n "$work" ] || give_up "no parapet.work= on the kernel's command line"
@@ -36,6 +37,24 @@ mount -t overlay -o lowerdir=/host,upperdir=/over/upper,workdir=/over/work overl
 for folder in proc sys dev; do
     mount --move /$folder /root/$folder || give_up "the host's /$folder is no folder to mount on"
 done
+
+# What this run asked for beyond that: "FILE PARAMETER..." lines of modules, "DEVICE FOLDER" lines of ext4 disks.
+while read -r module parameters; do
+    # shellcheck disable=SC2086 # words
+    insmod "/host$module" $parameters || give_up "cannot load $module"
+done <"/host$work/modules"
+if [ -n "$net" ]; then
+    { ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2; } ||
+        give_up "the network card cannot be set up"
+    rm -f /root/etc/resolv.conf # perhaps a link
+    echo nameserver 10.0.2.3 >/root/etc/resolv.conf
+fi
+while read -r disk folder; do
+    [ -d "/root$folder" ] || mkdir -p "/root$folder"
+    mount -t ext4 "/root/dev/$disk" "/root$folder" 2>/dev/null && continue
+    { chroot /root /sbin/mkfs.ext4 -q -F "/dev/$disk" && mount -t ext4 "/root/dev/$disk" "/root$folder"; } ||
+        give_up "cannot make or mount a file system on /dev/$disk"
+done <"/host$work/mounts"
 mkdir -p /root/dev/pts /root/dev/shm
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /root/dev/pts
 mount -t tmpfs -o mode=1777 shm /root/dev/shm
