@@ -69,6 +69,10 @@ while read -r folder; do
     number=$((number + 1))
 done <"/root$work/out"
 
+# The command's root is the root of a mount namespace, not a chroot, in which nobody may make user namespaces (passt does).
+# shellcheck disable=SC2016 # $0 is the inner shell's
+enter='cd /root && mount --move . / && exec chroot . /bin/bash "$0"'
+
 tries=0
 until [ -e /root/dev/vport0p3 ]; do
     tries=$((tries + 1))
@@ -78,7 +82,7 @@ done
 
 if [ "$interactive" = yes ]; then
     # Port 0 is hvc0, the host's terminal.
-    setsid -c chroot /root /bin/bash "$work/run" <>/root/dev/hvc0 >&0 2>&1
+    setsid -c unshare -m sh -c "$enter" "$work/run" <>/root/dev/hvc0 >&0 2>&1
     status=$?
 else
     # Pipes in between: the ports themselves could not be opened again as /dev/stdout.
@@ -87,7 +91,7 @@ else
     readers=$!
     cat /err >/root/dev/vport0p2 &
     readers="$readers $!"
-    chroot /root /bin/bash "$work/run" </dev/null >/out 2>/err
+    unshare -m sh -c "$enter" "$work/run" </dev/null >/out 2>/err
     status=$?
     # What the command left running may hold the pipes open: the readers get a moment, not for ever.
     (

@@ -8,7 +8,7 @@ RIG_MODULES=(
     virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console
     netfs fscache 9pnet 9pnet_virtio 9p overlay irqbypass kvm ccp kvm-amd
 )
-RIG_APPLETS=(sh mount insmod ip hostname cat echo mkdir mkfifo ln rm sleep usleep poweroff setsid chroot kill)
+RIG_APPLETS=(sh mount insmod ip hostname cat echo mkdir mkfifo ln rm sleep usleep poweroff setsid chroot unshare kill)
 
 # rig_list MODULES-DIR BUSYBOX SCRATCH: the contents of the rig's initramfs for mkcpio.py.
 rig_list() {
