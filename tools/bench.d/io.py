@@ -30,7 +30,7 @@ def make_image(path, mib):
 def on_parapet(options, guest, image):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         found = measure(parapet_command(options.build, options.home, guest, file.name,
-                                        ["--disk", f"{image},raw,xvdb,w"]), guest.limit, "load", "ios")
+                                        ["--disk", f"{image},raw,xvdb,w"]), guest.limit, "load", "ios", True)
         with open(file.name, encoding="utf-8") as text:
             statistics = json.load(text)
     domain = statistics.get("domain", {})

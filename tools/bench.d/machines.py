@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 TICK = os.sysconf("SC_CLK_TCK")
 CMDLINE = "quiet mitigations=off panic=-1"
+SESSION_END = "parapet-init: session ended with"
 SYSCALLS = {0: "read", 1: "write", 7: "poll", 16: "ioctl", 20: "writev", 202: "futex", 232: "epoll_wait",
             271: "ppoll", 281: "epoll_pwait", 426: "io_uring_enter"}
 
@@ -124,7 +125,7 @@ class Running:
     def fail(self, what):
         self.process.kill()
         self.errors.seek(0)
-        sys.exit(f"bench: {what}: {' '.join(self.command)}\n{self.console[-2000:]}\n"
+        sys.exit(f"bench: {what}: {' '.join(self.command)}\n{self.console[-4000:]}\n"
                  f"{self.errors.read().decode(errors='replace')[-2000:]}")
 
     def lines(self):
@@ -143,7 +144,7 @@ class Running:
                 for line in whole:
                     text = line.decode(errors="replace")
                     self.console += text + "\n"
-                    if "failed: " in text:
+                    if "failed: " in text or "soft lockup" in text:
                         self.fail("the guest says that it failed")
                     yield text
         if self.process.wait() != 0:
@@ -155,13 +156,18 @@ class Running:
         self.process.wait()
 
 
-def measure(command, limit, program, unit):
+def measure(command, limit, program, unit, to_the_end=False):
     """Runs a guest whose `program` says "begin NAME" and "end NAME <unit> N ns N"; -> {name: {...}}. What is named count-*
-    has its system calls counted, and no times taken."""
+    has its system calls counted, and no times taken. to_the_end: lets it power off, else it is killed when its session is over."""
     running, found, before, calls = Running(command, limit), {}, None, SystemCalls()
     pattern = re.compile(rf"{program}: (?:begin (\S+)|end (\S+) {unit} (\d+) ns (\d+))")
     try:
         for line in running.lines():
+            if SESSION_END in line:
+                if not line.rstrip().endswith(" 0"):
+                    running.fail("the guest's session failed")
+                if not to_the_end:
+                    break
             match = pattern.search(line)
             if not match:
                 continue
