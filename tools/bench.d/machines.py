@@ -128,22 +128,39 @@ class Running:
         sys.exit(f"bench: {what}: {' '.join(self.command)}\n{self.console[-4000:]}\n"
                  f"{self.errors.read().decode(errors='replace')[-2000:]}")
 
+    def _read(self, selector):
+        """What the console says next; b"" at its end."""
+        if not selector.select(max(0, self.deadline - time.monotonic())):
+            self.fail("not done in time")
+        data = os.read(self.process.stdout.fileno(), 65536).replace(b"\r", b"")
+        self.console += data.decode(errors="replace")
+        return data
+
+    def _selector(self):
+        selector = selectors.DefaultSelector()
+        selector.register(self.process.stdout, selectors.EVENT_READ)
+        return selector
+
+    def until(self, pattern):
+        """Seconds from the start until the console has said what matches; the end of the process is a failure."""
+        said = b""
+        with self._selector() as selector:
+            while not pattern.search(said):
+                data = self._read(selector)
+                if not data:
+                    self.process.wait()
+                    self.fail(f"ended with status {self.process.returncode}")
+                said = (said + data)[-4096:]
+        return time.monotonic() - self.start
+
     def lines(self):
         """Each line of the console, the last one in full; then the process has ended well."""
-        pipe, rest = self.process.stdout, b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(pipe, selectors.EVENT_READ)
-            while True:
-                if not selector.select(max(0, self.deadline - time.monotonic())):
-                    self.fail("not done in time")
-                data = os.read(pipe.fileno(), 65536)
-                if not data:
-                    break
-                rest += data.replace(b"\r", b"")
-                *whole, rest = rest.split(b"\n")
+        rest = b""
+        with self._selector() as selector:
+            while data := self._read(selector):
+                *whole, rest = (rest + data).split(b"\n")
                 for line in whole:
                     text = line.decode(errors="replace")
-                    self.console += text + "\n"
                     if "failed: " in text or "soft lockup" in text:
                         self.fail("the guest says that it failed")
                     yield text

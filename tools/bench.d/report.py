@@ -172,13 +172,21 @@ def net(result):
     goals(checks)
 
 
+def debian(result):
+    table([f"Debian 12, {result['kernel']}, {result['memory_mib']} MiB", "command to prompt, s", "all runs"],
+          [[way, number(value), " ".join(number(one) for one in result["runs"][way])]
+           for way, value in result["login_s"].items()])
+    goals([("systemd login against QEMU", result["ratio"], 1.0, 0.7, "x")])
+
+
 def main():
     result = json.load(sys.stdin)
     place = result["where"]
     print("command: " + " ".join(sys.argv[1:]))
     print(f"on: {'the laptop rig (tools/laptop), ' if place['in_rig'] else ''}Linux {place['host_kernel']}, "
           f"{place['cpus']} CPUs, load {place['load_at_start']}; medians of {result['repeat']}\n")
-    {"trap": trap, "boot": boot, "host": host, "io": io, "net": net}[result["benchmark"]](result)
+    {"trap": trap, "boot": boot, "host": host, "io": io, "net": net,
+     "debian": debian}[result["benchmark"]](result)
 
 
 main()
