@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a benchmark's JSON on stdin into tables, with what the figures must and should reach (issue "Boot Debian's stock
-kernel"). report.py COMMAND-LINE: the command that gave them, printed above."""
+"""Turns a benchmark's JSON on stdin into tables, with what the figures must and should reach (the project's issues). report.py COMMAND-LINE: the command that gave them, printed above."""
 import json
 import sys
 
@@ -22,6 +21,8 @@ def table(head, rows):
 def verdict(value, must, aim, at_least=False):
     if value is None:
         return "not measured"
+    if must is None:
+        return "aim reached" if (value >= aim if at_least else value <= aim) else "reported"
     reached = (lambda limit: value >= limit) if at_least else (lambda limit: value <= limit)
     return "aim reached" if reached(aim) else "must reached" if reached(must) else "FALLS SHORT"
 
@@ -32,7 +33,8 @@ def goals(rows):
     body = []
     for what, value, must, aim, unit, *at_least in rows:
         sign = ">=" if at_least else "<="
-        body.append([what, number(value) + unit, f"{sign} {must}{unit}", f"{sign} {aim}{unit}",
+        body.append([what, number(value, 3 if aim < 0.1 else 2) + unit,
+                     f"{sign} {must}{unit}" if must is not None else "reported", f"{sign} {aim}{unit}",
                      verdict(value, must, aim, bool(at_least))])
     table(["goal", "measured", "must", "aim", ""], body)
 
@@ -108,13 +110,83 @@ def host(result):
            ("memory beyond the guest's own", overhead / 2**20 if overhead else None, 12, 5, " MiB")])
 
 
+def micro(seconds):
+    return number(seconds * 1e6 if seconds is not None else None, 1)
+
+
+def calls_table(calls):
+    """What the process asked of its kernel, per unit of the counted loads."""
+    for way, loads in calls.items():
+        for load, found in loads.items():
+            if found is not None:
+                listed = ", ".join(f"{name} {value:.3f}" for name, value in sorted(found.items(), key=lambda one: -one[1]))
+                print(f"system calls per request, {way}, {load}: {sum(found.values()):.3f} ({listed})")
+
+
+def io(result):
+    other = "fio" if any("fio" in row for row in result["rows"]) else "host"
+    rows, checks = [], []
+    for row in result["rows"]:
+        ours, qemu, host_ = (row.get(way, {}) for way in ("parapet", "qemu", other))
+        ratio, host_ratio = row.get("qemu_ratio", {}), row.get(other + "_ratio", {})
+        rows.append([row["load"], number(ours.get("per_s"), 0), number(qemu.get("per_s"), 0), number(ratio.get("per_s")),
+                     number(host_.get("per_s"), 0), number(host_ratio.get("per_s")),
+                     micro(ours.get("cpu_s")), micro(qemu.get("cpu_s")), number(ratio.get("cpu_s")),
+                     micro(ours.get("cpu_host_s")), micro(qemu.get("cpu_host_s")), number(ratio.get("cpu_host_s"))])
+        random = row["load"].startswith("rand")
+        checks.append((f"{row['load']} against QEMU", ratio.get("per_s"), 1.0, 1.5 if random else 1.2, "x", True))
+        checks.append((f"{row['load']} against {other} on the host", host_ratio.get("per_s"), None, 0.8, "x", True))
+    for row in result["rows"]:
+        if row["load"].startswith("rand"):
+            checks.append((f"host CPU per I/O, {row['load']}", row.get("qemu_ratio", {}).get("cpu_s"), 1.0, 0.6, "x"))
+    table(["load", "I/O/s", "QEMU", "ratio", other, "ratio", "CPU us", "QEMU", "ratio", "host's us", "QEMU", "ratio"], rows)
+    print("CPU: all processor time of the process per I/O, the guest's included, which is what is judged; host's: without what")
+    print("the virtual CPU spent in the guest (sampled by the host's ticks).")
+    calls_table(result["syscalls"])
+    for load, found in result["syscalls"].get("parapet", {}).items():
+        checks.append((f"system calls per I/O at depth 64, {load.removeprefix('count-')}",
+                       sum(found.values()) if found is not None else None, 0.5, 0.05, ""))
+    goals(checks)
+
+
+def net(result):
+    rows, checks = [], []
+    for row in result["rows"]:
+        trips = row["test"] == "round-trips"
+        def figure(way, key="per_s"):
+            value = row.get(way, {}).get(key)
+            if value is None or trips:
+                return value
+            return value * 8 / 1e6 if key == "per_s" else value * 1e6  # Mbit/s; seconds per MB
+        ratio = row.get("qemu_ratio", {})
+        rows.append([row["test"] + (", trips/s" if trips else ", Mbit/s"), number(figure("parapet"), 0),
+                     number(figure("qemu"), 0), number(ratio.get("per_s")), number(figure("qemu-vhost"), 0),
+                     micro(figure("parapet", "cpu_s")), micro(figure("qemu", "cpu_s")), number(ratio.get("cpu_s"))])
+        checks.append((f"{row['test']} against QEMU", ratio.get("per_s"), 1.0, 1.2 if trips else 1.3, "x", True))
+    table(["test", "parapet", "QEMU", "ratio", "QEMU, vhost", "CPU us", "QEMU", "ratio"], rows)
+    print("CPU: all processor time of the process, the guest's included, per MB or round trip.")
+    calls_table({way: {test: {name: value * 65536 / found["count"] for name, value in found["syscalls"].items()}
+                       if found["syscalls"] is not None else None for test, found in tests.items()}
+                 for way, tests in result["syscalls"].items()})
+    print("There, a request is 64 KiB of the stream.")
+    goals(checks)
+
+
+def debian(result):
+    table([f"Debian 12, {result['kernel']}, {result['memory_mib']} MiB", "command to prompt, s", "all runs"],
+          [[way, number(value), " ".join(number(one) for one in result["runs"][way])]
+           for way, value in result["login_s"].items()])
+    goals([("systemd login against QEMU", result["ratio"], 1.0, 0.7, "x")])
+
+
 def main():
     result = json.load(sys.stdin)
     place = result["where"]
     print("command: " + " ".join(sys.argv[1:]))
     print(f"on: {'the laptop rig (tools/laptop), ' if place['in_rig'] else ''}Linux {place['host_kernel']}, "
           f"{place['cpus']} CPUs, load {place['load_at_start']}; medians of {result['repeat']}\n")
-    {"trap": trap, "boot": boot, "host": host}[result["benchmark"]](result)
+    {"trap": trap, "boot": boot, "host": host, "io": io, "net": net,
+     "debian": debian}[result["benchmark"]](result)
 
 
 main()

@@ -17,7 +17,7 @@ PARAPET_BUILD_PACKAGES=(
 )
 PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)
 # What a rig run needs beyond that.
-PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux)
+PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux e2fsprogs iproute2)
 
 say() { printf '%s\n' "$*" >&2; }
 die() {

@@ -23,6 +23,7 @@ for word in $cmdline; do
     case $word in
     parapet.work=*) work=${word#*=} ;;
     parapet.interactive) interactive=yes ;;
+    parapet.net) net=yes ;;
     esac
 done
 [ -n "$work" ] || give_up "no parapet.work= on the kernel's command line"
@@ -36,6 +37,24 @@ mount -t overlay -o lowerdir=/host,upperdir=/over/upper,workdir=/over/work overl
 for folder in proc sys dev; do
     mount --move /$folder /root/$folder || give_up "the host's /$folder is no folder to mount on"
 done
+
+# What this run asked for beyond that: "FILE PARAMETER..." lines of modules, "DEVICE FOLDER" lines of ext4 disks.
+while read -r module parameters; do
+    # shellcheck disable=SC2086 # words
+    insmod "/host$module" $parameters || give_up "cannot load $module"
+done <"/host$work/modules"
+if [ -n "$net" ]; then
+    { ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0 && ip route add default via 10.0.2.2; } ||
+        give_up "the network card cannot be set up"
+    rm -f /root/etc/resolv.conf # perhaps a link
+    echo nameserver 10.0.2.3 >/root/etc/resolv.conf
+fi
+while read -r disk folder; do
+    [ -d "/root$folder" ] || mkdir -p "/root$folder"
+    mount -t ext4 "/root/dev/$disk" "/root$folder" 2>/dev/null && continue
+    { chroot /root /sbin/mkfs.ext4 -q -F "/dev/$disk" && mount -t ext4 "/root/dev/$disk" "/root$folder"; } ||
+        give_up "cannot make or mount a file system on /dev/$disk"
+done <"/host$work/mounts"
 mkdir -p /root/dev/pts /root/dev/shm
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 devpts /root/dev/pts
 mount -t tmpfs -o mode=1777 shm /root/dev/shm
@@ -50,6 +69,10 @@ while read -r folder; do
     number=$((number + 1))
 done <"/root$work/out"
 
+# The command's root is the root of a mount namespace, not a chroot, in which nobody may make user namespaces (passt does).
+# shellcheck disable=SC2016 # $0 is the inner shell's
+enter='cd /root && mount --move . / && exec chroot . /bin/bash "$0"'
+
 tries=0
 until [ -e /root/dev/vport0p3 ]; do
     tries=$((tries + 1))
@@ -59,7 +82,7 @@ done
 
 if [ "$interactive" = yes ]; then
     # Port 0 is hvc0, the host's terminal.
-    setsid -c chroot /root /bin/bash "$work/run" <>/root/dev/hvc0 >&0 2>&1
+    setsid -c unshare -m sh -c "$enter" "$work/run" <>/root/dev/hvc0 >&0 2>&1
     status=$?
 else
     # Pipes in between: the ports themselves could not be opened again as /dev/stdout.
@@ -68,7 +91,7 @@ else
     readers=$!
     cat /err >/root/dev/vport0p2 &
     readers="$readers $!"
-    chroot /root /bin/bash "$work/run" </dev/null >/out 2>/err
+    unshare -m sh -c "$enter" "$work/run" </dev/null >/out 2>/err
     status=$?
     # What the command left running may hold the pipes open: the readers get a moment, not for ever.
     (
