@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends/nbd/helper/confine.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <linux/landlock.h>
+#include <seccomp.h>
+#include <string>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace parapet::nbd {
+
+namespace {
+
+/// Reading stays allowed: the resolver's configuration, certificates. Connecting to a unix socket is not writing.
+void forbid_changing_files() {
+    landlock_ruleset_attr rules{};
+    rules.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
+                              LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
+                              LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                              LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+                              LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
+    const auto made = static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0));
+    if (made >= 0) {
+        (void)::syscall(SYS_landlock_restrict_self, made, 0);
+        ::close(made);
+    }
+}
+
+/// What a client of NBD never does, and one that was taken over would.
+constexpr int refused[] = {
+    SCMP_SYS(execve),
+    SCMP_SYS(execveat),
+    SCMP_SYS(fork),
+    SCMP_SYS(vfork),
+    SCMP_SYS(ptrace),
+    SCMP_SYS(process_vm_readv),
+    SCMP_SYS(bpf),
+    SCMP_SYS(process_vm_writev),
+    SCMP_SYS(init_module),
+    SCMP_SYS(finit_module),
+    SCMP_SYS(mount),
+    SCMP_SYS(kexec_load),
+    SCMP_SYS(setns),
+    SCMP_SYS(unshare),
+    SCMP_SYS(keyctl),
+    SCMP_SYS(userfaultfd),
+    SCMP_SYS(perf_event_open),
+    SCMP_SYS(io_uring_setup),
+    SCMP_SYS(kill),
+    SCMP_SYS(tkill),
+    SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(pidfd_send_signal),
+    SCMP_SYS(add_key),
+    SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(request_key),
+    SCMP_SYS(chroot),
+    SCMP_SYS(umount2),
+    SCMP_SYS(pivot_root),
+};
+
+int forbid_calls() {
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int error = filter == nullptr ? -ENOMEM : 0;
+    for (const int call : refused) {
+        error = error != 0 ? error : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0);
+    }
+    error = error != 0 ? error : seccomp_load(filter);
+    seccomp_release(filter);
+    return error;
+}
+
+} // namespace
+
+Result<void> confine(bool remote) {
+    const rlimit none{0, 0};
+    (void)::setrlimit(RLIMIT_CORE, &none);
+    (void)::prctl(PR_SET_DUMPABLE, 0);
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        return Error{std::string{"the NBD helper cannot be confined ("} + std::strerror(errno) + ")"};
+    }
+    if (remote) {
+        forbid_changing_files();
+        if (const int error = forbid_calls(); error != 0) {
+            return Error{std::string{"the NBD helper cannot be confined by seccomp ("} + std::strerror(-error) +
+                         "); use a kernel with CONFIG_SECCOMP_FILTER"};
+        }
+    }
+    return {};
+}
+
+} // namespace parapet::nbd
