@@ -313,7 +313,7 @@ bool Channel::take_event(Happening what) {
         log("the NBD server is gone; requests wait for it");
         return true;
     case Happening::gave_up:
-        log("the NBD server has not come back in time; requests fail until it does");
+        log("the NBD server has stayed away; requests get an error until it is back");
         return true;
     case Happening::returned:
         log("the NBD server is back");

@@ -35,26 +35,6 @@ Result<std::unique_ptr<disk::TargetSource>> make_source(Connection connection, s
     return std::unique_ptr<disk::TargetSource>{std::make_unique<NbdSource>(*std::move(channel), std::move(kind))};
 }
 
-/// How long a request waits for a server that went. With on-error=wait the backend asks again and again anyway; the
-/// shorter time keeps a detach from waiting.
-std::chrono::milliseconds patience(disk::OnError on_error) {
-    using std::chrono_literals::operator""s;
-    return on_error == disk::OnError::wait ? 5s : 30s;
-}
-
-NbdOptions options_of(const disk::DiskSpec& spec) {
-    NbdOptions options;
-    if (spec.is_remote()) {
-        options.uri = spec.target;
-    } else {
-        options.image = spec.target;
-        options.format = disk::format_name(spec.format.value_or(disk::Format::raw));
-    }
-    options.read_only = spec.read_only;
-    options.patience = patience(spec.on_error);
-    return options;
-}
-
 Error malformed() {
     return Error{"the description of an NBD disk that was handed over is malformed; use one version of parapet"};
 }
@@ -129,11 +109,6 @@ Result<std::unique_ptr<disk::TargetSource>> open_nbd(const NbdOptions& options, 
     }
     return make_source(*std::move(connection), options.uri.empty() ? options.image : options.uri,
                        options.uri.empty() ? options.format + " through qemu-nbd" : "NBD", std::move(log));
-}
-
-disk::TargetKind nbd_kind(Channel::Log log) {
-    return {"nbd", [log](const disk::DiskSpec& spec) { return open_nbd(options_of(spec), log); },
-            [log](devices::Handover handover) { return nbd_from_handover(std::move(handover), log); }};
 }
 
 } // namespace parapet::nbd

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A qemu-nbd of our own that serves one local image over one connection: it ends with the connection, so it ends with
 // us however we do. A new connection is a new qemu-nbd, started when the old one is gone, so that two never write to
-// one image.
+// one image. In order it ends by itself, having stored everything; it is killed only where a power cut is all the same.
 #include "backends/nbd/helper/private_socket.hpp"
 #include "backends/nbd/helper/server.hpp"
 
@@ -42,7 +42,7 @@ public:
     explicit QemuServer(const Settings& settings) : settings_{settings} {}
     ~QemuServer() override {
         if (child_ > 0) {
-            (void)::kill(child_, SIGTERM); // it closes the image in order
+            (void)::kill(child_, SIGKILL);
         }
     }
     Result<std::unique_ptr<Session>> connect() override;
@@ -72,8 +72,8 @@ private:
 
 /// In the child, between fork and exec: descriptor 3 is the socket, as systemd hands it over (sd_listen_fds(3)).
 [[noreturn]] void become_qemu(int listening, int said, pid_t parent, char* const* words) {
-    // With us, not after us, and not by a Ctrl-C that is meant for the guest.
-    (void)::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    // Not after us. (SIGTERM would not do: while it starts qemu-nbd overlooks that, and then waits for ever.)
+    (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) {
         ::_exit(127);
     }

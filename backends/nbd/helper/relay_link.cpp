@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 constexpr auto handshake_limit = 10s;
 constexpr auto longest_pause = 1s;
-constexpr auto leave_limit = 10s;
+constexpr auto leave_limit = 30s; // a server that stores much at its end
 } // namespace
 
 void Relay::lose() {
@@ -226,10 +226,11 @@ void Relay::run() {
 
 /// What the server has been sent is let finish; then it is told, and waited for.
 void Relay::leave() {
+    const bool in_order = link_ == Link::up;
     const auto until = Clock::now() + leave_limit;
     waiting_.clear();
     bool told = false;
-    while (session_ && !session_->dead() && link_ == Link::up && Clock::now() < until) {
+    while (session_ && !session_->dead() && in_order && Clock::now() < until) {
         if (!anything_flying() && !told) {
             session_->disconnect();
             told = true;
@@ -243,7 +244,7 @@ void Relay::leave() {
         }
     }
     session_.reset();
-    while (!server_.ended() && Clock::now() < until) {
+    while (in_order && !server_.ended() && Clock::now() < until) {
         (void)::poll(nullptr, 0, 10);
         pollfd said = server_.wish();
         (void)::poll(&said, 1, 0);
