@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/nbd/helper/confine.hpp"
 
+#include "support/unique_fd.hpp"
+
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <fcntl.h>
+#include <initializer_list>
 #include <linux/landlock.h>
 #include <seccomp.h>
 #include <string>
@@ -15,19 +20,31 @@ namespace parapet::nbd {
 
 namespace {
 
-/// Reading stays allowed: the resolver's configuration, certificates. Connecting to a unix socket is not writing.
-void forbid_changing_files() {
+constexpr std::uint64_t changing = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR |
+                                   LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR |
+                                   LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                                   LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
+                                   LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
+
+/// Takes `rights` away, but for writing to `writable` and what is below. Reading stays allowed: certificates, the
+/// resolver's configuration, an image's backing files. Connecting to a unix socket is not writing.
+void give_up(std::uint64_t rights, std::initializer_list<const char*> writable) {
     landlock_ruleset_attr rules{};
-    rules.handled_access_fs = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |
-                              LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |
-                              LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
-                              LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
-                              LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
-    const auto made = static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0));
-    if (made >= 0) {
-        (void)::syscall(SYS_landlock_restrict_self, made, 0);
-        ::close(made);
+    rules.handled_access_fs = rights;
+    const UniqueFd made{static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0))};
+    if (!made.valid()) {
+        return;
     }
+    for (const char* path : writable) {
+        const UniqueFd kept{::open(path, O_PATH | O_CLOEXEC)};
+        landlock_path_beneath_attr rule{};
+        rule.allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE;
+        rule.parent_fd = kept.get();
+        if (::syscall(SYS_landlock_add_rule, made.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0) {
+            return;
+        }
+    }
+    (void)::syscall(SYS_landlock_restrict_self, made.get(), 0);
 }
 
 /// What a client of NBD never does, and one that was taken over would.
@@ -83,13 +100,17 @@ Result<void> confine(bool remote) {
         return Error{std::string{"the NBD helper cannot be confined ("} + std::strerror(errno) + ")"};
     }
     if (remote) {
-        forbid_changing_files();
+        give_up(changing | LANDLOCK_ACCESS_FS_EXECUTE, {});
         if (const int error = forbid_calls(); error != 0) {
             return Error{std::string{"the NBD helper cannot be confined by seccomp ("} + std::strerror(-error) +
                          "); use a kernel with CONFIG_SECCOMP_FILTER"};
         }
     }
     return {};
+}
+
+void confine_to_folder(const char* folder) {
+    give_up(changing, {folder, "/dev/null"}); // on which qemu tries out whether it can lock files
 }
 
 } // namespace parapet::nbd

@@ -10,4 +10,8 @@ namespace parapet::nbd {
 /// new processes. What this host's kernel cannot enforce is left out.
 Result<void> confine(bool remote);
 
+/// For a qemu-nbd, which may be fed a malicious image: of all files it may change only those in the image's folder (an
+/// image may have several parts). Between fork and exec.
+void confine_to_folder(const char* folder);
+
 } // namespace parapet::nbd

@@ -2,6 +2,7 @@
 // A qemu-nbd of our own that serves one local image over one connection: it ends with the connection, so it ends with
 // us however we do. A new connection is a new qemu-nbd, started when the old one is gone, so that two never write to
 // one image. In order it ends by itself, having stored everything; it is killed only where a power cut is all the same.
+#include "backends/nbd/helper/confine.hpp"
 #include "backends/nbd/helper/private_socket.hpp"
 #include "backends/nbd/helper/server.hpp"
 
@@ -71,7 +72,7 @@ private:
 };
 
 /// In the child, between fork and exec: descriptor 3 is the socket, as systemd hands it over (sd_listen_fds(3)).
-[[noreturn]] void become_qemu(int listening, int said, pid_t parent, char* const* words) {
+[[noreturn]] void become_qemu(int listening, int said, pid_t parent, const std::string& folder, char* const* words) {
     // Not after us. (SIGTERM would not do: while it starts qemu-nbd overlooks that, and then waits for ever.)
     (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) {
@@ -84,6 +85,7 @@ private:
     (void)::dup2(kept_said, 2);
     (void)::dup2(kept_listening, 3);
     (void)::close_range(4, ~0U, 0);
+    confine_to_folder(folder.c_str());
     (void)::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1); // one thread here, so the heap is sound
     (void)::setenv("LISTEN_FDS", "1", 1);
     ::execvp(words[0], words);
@@ -109,7 +111,8 @@ Result<void> QemuServer::start(UniqueFd listening) {
     const pid_t us = ::getpid();
     child_ = ::fork();
     if (child_ == 0) {
-        become_qemu(listening.get(), says.get(), us, pointers.data());
+        become_qemu(listening.get(), says.get(), us, settings_.image.substr(0, settings_.image.rfind('/') + 1),
+                    pointers.data());
     }
     if (child_ < 0) {
         return Error{std::string{"cannot start qemu-nbd ("} + std::strerror(errno) + ")"};

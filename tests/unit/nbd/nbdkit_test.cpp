@@ -147,6 +147,32 @@ TEST_F(Nbdkit, FuaIsPassedOn) {
     EXPECT_EQ(text_of("notes"), "write \nwrite fua\nflush\n");
 }
 
+TEST_F(Nbdkit, OverTcpByName) {
+    const std::string port = std::to_string(free_port());
+    const Program server = nbdkit_on({"-i", "127.0.0.1", "-p", port}, {"memory", "1M"});
+    auto options = remote();
+    options.uri = "nbd://localhost:" + port;
+    const auto opened = disk(options);
+    EXPECT_EQ(opened->write(0, pattern(64 << 10, 3)), 0);
+    EXPECT_EQ(opened->read(0, 64 << 10), pattern(64 << 10, 3));
+}
+
+TEST_F(Nbdkit, Encrypted) {
+    std::ofstream{path("keys")} << "alice:0123456789abcdef0123456789abcdef\n";
+    std::ofstream{path("wrong")} << "alice:00000000000000000000000000000000\n";
+    const Program server = nbdkit({"--tls=require", "--tls-psk=" + path("keys"), "memory", "1M"});
+    auto options = remote();
+    const auto plain = open(options);
+    EXPECT_FALSE(plain.ok());
+    const std::string encrypted = "nbds+unix://alice@/?socket=" + path("socket") + "&tls-psk-file=";
+    options.uri = encrypted + path("wrong");
+    EXPECT_FALSE(open(options).ok());
+    options.uri = encrypted + path("keys");
+    const auto opened = disk(options);
+    EXPECT_EQ(opened->write(0, pattern(64 << 10, 3)), 0);
+    EXPECT_EQ(opened->read(0, 64 << 10), pattern(64 << 10, 3));
+}
+
 TEST_F(Nbdkit, NobodyThere) {
     const auto refused = open(remote());
     ASSERT_FALSE(refused.ok());

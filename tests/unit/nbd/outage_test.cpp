@@ -160,6 +160,7 @@ TEST_F(Outage, ASilentServer) {
     Program server = forgetful();
     const auto opened = disk(remote(1s));
     (void)::kill(server.pid(), SIGSTOP);
+    ASSERT_EQ(::waitpid(server.pid(), nullptr, WUNTRACED), server.pid());
     const auto begun = steady_clock::now();
     EXPECT_EQ(opened->write(0, pattern(4096, 1)), -EIO);
     EXPECT_LT(steady_clock::now() - begun, 4s);

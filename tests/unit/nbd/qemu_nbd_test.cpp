@@ -133,6 +133,23 @@ TEST_F(QemuNbd, WhatIsWrongIsSaid) {
     EXPECT_NE(garbage.error().message.find(path("disk")), std::string::npos) << garbage.error().message;
 }
 
+TEST_F(QemuNbd, ImagesOfSeveralFiles) {
+    ASSERT_EQ(run_program({"qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicFlat",
+                           path("disk.vmdk"), "16M"}),
+              0);
+    ASSERT_EQ(
+        run_program({"qemu-img", "create", "-q", "-f", "qcow2", "-b", path("disk.vmdk"), "-F", "vmdk", path("top")}),
+        0);
+    {
+        const auto opened = disk({"", path("disk.vmdk"), "vmdk", false, 30s});
+        EXPECT_EQ(opened->write(4096, pattern(8192, 1)), 0);
+    }
+    const auto top = disk({"", path("top"), "qcow2", false, 30s});
+    EXPECT_EQ(top->read(4096, 8192), pattern(8192, 1)); // from the backing file
+    EXPECT_EQ(top->write(4096, pattern(4096, 2)), 0);
+    EXPECT_EQ(top->read(4096, 4096), pattern(4096, 2));
+}
+
 TEST_F(QemuNbd, LeavesNothingInTheTemporaryFolder) {
     create("qcow2");
     ASSERT_EQ(::setenv("TMPDIR", path("").c_str(), 1), 0);

@@ -5,9 +5,11 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <fstream>
+#include <netinet/in.h>
 #include <random>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <thread>
 #include <unistd.h>
@@ -159,12 +161,29 @@ NbdTest::~NbdTest() {
 
 Program NbdTest::nbdkit(std::vector<std::string> words) const {
     std::filesystem::remove(path("socket"));
-    words.insert(words.begin(), {"nbdkit", "-f", "-U", path("socket"), "-P", path("pid")});
+    return nbdkit_on({"-U", path("socket")}, std::move(words));
+}
+
+Program NbdTest::nbdkit_on(const std::vector<std::string>& where, std::vector<std::string> words) const {
+    words.insert(words.begin(), where.begin(), where.end());
+    words.insert(words.begin(), {"nbdkit", "-f", "-P", path("pid")});
     std::filesystem::remove(path("pid"));
     Program program{std::move(words)};
     // Its pid file is written when it listens.
     EXPECT_TRUE(soon([&] { return std::filesystem::exists(path("pid")); })) << "nbdkit does not start";
     return program;
+}
+
+int free_port() {
+    const UniqueFd probe{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof(address);
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    EXPECT_EQ(::bind(probe.get(), generic, length), 0);
+    EXPECT_EQ(::getsockname(probe.get(), generic, &length), 0);
+    return ntohs(address.sin_port);
 }
 
 Result<std::unique_ptr<disk::TargetSource>> NbdTest::open(const nbd::NbdOptions& options) {

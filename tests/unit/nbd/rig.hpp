@@ -68,6 +68,7 @@ private:
     pid_t pid_ = -1;
 };
 
+int free_port();
 int run_program(std::vector<std::string> words);
 /// Processes whose command line has `part`.
 std::vector<pid_t> processes_with(const std::string& part);
@@ -83,6 +84,7 @@ protected:
     [[nodiscard]] std::string uri() const { return "nbd+unix:///?socket=" + path("socket"); }
     /// nbdkit on our socket; returns when it listens.
     Program nbdkit(std::vector<std::string> words) const;
+    Program nbdkit_on(const std::vector<std::string>& where, std::vector<std::string> words) const;
     Result<std::unique_ptr<disk::TargetSource>> open(const nbd::NbdOptions& options);
     /// Fails the test if it does not open.
     std::unique_ptr<Disk> disk(nbd::NbdOptions options);
