@@ -14,7 +14,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -34,7 +33,12 @@ Result<UniqueFd> lock_image(const Settings& settings) {
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)) {
         return Error{settings.image + " is neither a file nor a block device; give a disk image"};
     }
-    if (::flock(image.get(), (settings.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    // Besides qemu's own locks (bytes from 100 on), and in conflict with a raw disk's, which has the whole file.
+    struct flock range {};
+    range.l_type = settings.read_only ? F_RDLCK : F_WRLCK;
+    range.l_whence = SEEK_SET;
+    range.l_len = 100;
+    if (::fcntl(image.get(), F_OFD_SETLK, &range) != 0 && (errno == EAGAIN || errno == EACCES)) {
         return Error{settings.image + " is in use by another domain (locked); end that one first"};
     }
     return image;
