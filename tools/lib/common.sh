@@ -14,6 +14,7 @@ PARAPET_BUILD_PACKAGES=(
     libgtest-dev libxen-dev libc6-dev linux-libc-dev
     libboost-program-options1.81-dev liburing-dev libseccomp-dev
     zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev
+    libnbd-dev nbdkit qemu-utils
 )
 PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)
 # What a rig run needs beyond that.
