@@ -25,6 +25,7 @@ class ControlServer;
 
 struct DomainConfig {
     std::string kernel;
+    std::string kernel_label; ///< what messages call it; empty: as `kernel`
     std::vector<std::string> initrds;
     std::string cmdline;
     std::uint64_t memory_bytes = 512ULL << 20;

@@ -25,7 +25,8 @@ Result<DomainSources> DomainSources::open(const DomainConfig& config) {
     if (!file) {
         return file.error();
     }
-    auto kernel = load(config.kernel, *file);
+    const std::string& label = config.kernel_label.empty() ? config.kernel : config.kernel_label;
+    auto kernel = load(label, *file);
     if (!kernel) {
         return kernel.error();
     }
@@ -37,7 +38,7 @@ Result<DomainSources> DomainSources::open(const DomainConfig& config) {
     if (!system) {
         return system.error();
     }
-    DomainSources sources{config.kernel, *std::move(file), *std::move(kernel), *std::move(initrd), *std::move(system)};
+    DomainSources sources{label, *std::move(file), *std::move(kernel), *std::move(initrd), *std::move(system)};
     auto substrate = probe_substrate(sources.system_);
     if (!substrate) {
         return substrate.error();

@@ -13,7 +13,7 @@ PARAPET_BUILD_PACKAGES=(
     gcc g++ cmake ninja-build ccache pkg-config python3 util-linux
     libgtest-dev libxen-dev libc6-dev linux-libc-dev
     libboost-program-options1.81-dev liburing-dev libseccomp-dev
-    zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev
+    zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev libmd-dev
     libnbd-dev nbdkit qemu-utils
 )
 PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)

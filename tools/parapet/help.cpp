@@ -32,8 +32,11 @@ For example:
 )";
 
 constexpr std::string_view run_help = R"(parapet run [--kernel] KERNEL [options]
+parapet run --disk IMAGE [options]
 
 Boots KERNEL (an ELF image or bzImage with CONFIG_XEN_PV, as distributions ship it) as a domain and waits for its end.
+Without KERNEL the first --disk boots: kernel, initrd and command line are those that its grub.cfg (or BLS entries,
+extlinux.conf, menu.lst) names. --initrd then adds one, and --cmdline replaces what is found.
 Ctrl-] leaves the console and ends the domain.
 
   --kernel FILE        the kernel; also without the option's name
@@ -41,6 +44,9 @@ Ctrl-] leaves the console and ends the domain.
   --cmdline TEXT       its command line, for example "console=hvc0 quiet"
   --disk SPEC          a virtual disk, in xl's syntax: FILE[,FORMAT[,VDEV[,ACCESS]]] or keywords, for example
                        root.img,raw,xvda,w; may be repeated (docs/devices.md lists the keywords)
+  --append TEXT        added to the command line
+  --boot-entry ENTRY   without KERNEL: which entry of the first disk's boot menu, by title, id or number ("1>0" within
+                       a submenu) [its default]
   --memory SIZE        memory: a whole number with K, M, G or T, or B for bytes; without a letter MiB [512M]
   --name NAME          the domain's name: letters, digits and . _ - [the kernel's file name, with -2, -3, ... where
                        a domain of that name runs already]

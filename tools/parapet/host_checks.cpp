@@ -102,7 +102,8 @@ std::optional<HostMemory> parse_meminfo(const std::string& text) {
 }
 
 Result<void> check_host(const RunOptions& options, const HostPaths& paths) {
-    if (auto kernel = check_input("kernel", options.kernel); !kernel) {
+    // Without one, the disk's is found later.
+    if (auto kernel = options.kernel.empty() ? Result<void>{} : check_input("kernel", options.kernel); !kernel) {
         return kernel;
     }
     for (const std::string& initrd : options.initrds) {

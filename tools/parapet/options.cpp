@@ -143,10 +143,21 @@ const std::map<std::string, RunOption>& run_option_table() {
         options.initrds.push_back(value);
         return {};
     };
+    const auto set_cmdline = [](RunOptions& options, const std::string& value) -> Result<void> {
+        options.cmdline = value;
+        options.cmdline_given = true;
+        return {};
+    };
+    const auto set_boot_entry = [](RunOptions& options, const std::string& value) -> Result<void> {
+        options.boot_entry = value;
+        return {};
+    };
     static const std::map<std::string, RunOption> table{{"kernel", {true, false, text(&RunOptions::kernel)}},
                                                         {"initrd", {true, true, add_initrd}},
                                                         {"disk", {true, true, add_disk}},
-                                                        {"cmdline", {true, false, text(&RunOptions::cmdline)}},
+                                                        {"cmdline", {true, false, set_cmdline}},
+                                                        {"append", {true, false, text(&RunOptions::append)}},
+                                                        {"boot-entry", {true, false, set_boot_entry}},
                                                         {"memory", {true, false, set_memory}},
                                                         {"name", {true, false, set_name}},
                                                         {"timeout", {true, false, set_timeout}},
@@ -232,6 +243,29 @@ std::vector<std::string> normalise(const std::vector<std::string>& words) {
     return result;
 }
 
+/// Without a kernel, the first hard disk says what is booted.
+Result<void> choose_boot_disk(RunOptions& options) {
+    if (!options.kernel.empty()) {
+        return options.boot_entry
+                   ? Error{"--boot-entry chooses what a disk boots, but a kernel is given, too: leave one out"}
+                   : Result<void>{};
+    }
+    const auto disk = std::find_if(options.disks.begin(), options.disks.end(),
+                                   [](const disk::DiskSpec& candidate) { return !candidate.cdrom; });
+    if (disk == options.disks.end()) {
+        return Error{
+            "no kernel is given: write 'parapet run KERNEL', or give a --disk that has one; 'parapet help run' "
+            "explains"};
+    }
+    if (disk->needs_nbd()) {
+        return Error{"--disk " + disk->target +
+                     " is no raw image, so what it boots cannot be found: name a kernel with "
+                     "--kernel"};
+    }
+    options.boot_image = disk->target;
+    return {};
+}
+
 Result<Invocation> parse_run(const std::vector<std::string>& words) {
     po::options_description known;
     known.add_options()("help,h", "");
@@ -274,11 +308,12 @@ Result<Invocation> parse_run(const std::vector<std::string>& words) {
             return set.error();
         }
     }
-    if (invocation.run.kernel.empty()) {
-        return Error{"no kernel is given: write 'parapet run KERNEL'; 'parapet help run' explains"};
+    if (const auto chosen = choose_boot_disk(invocation.run); !chosen) {
+        return chosen.error();
     }
     if (invocation.run.name.empty()) {
-        invocation.run.name = name_from_kernel(invocation.run.kernel);
+        const RunOptions& run = invocation.run;
+        invocation.run.name = name_from_kernel(run.kernel.empty() ? run.boot_image : run.kernel);
     }
     if (const auto checked = check_contradictions(invocation.run); !checked) {
         return checked.error();

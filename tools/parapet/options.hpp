@@ -8,9 +8,14 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+namespace parapet::bootdisk {
+struct BootFiles;
+} // namespace parapet::bootdisk
 
 namespace parapet::cli {
 
@@ -24,12 +29,18 @@ struct JsonTarget {
 };
 
 struct RunOptions {
-    std::string kernel;
+    std::string kernel;       ///< May be empty where a disk is given: then what that boots (boot_from_disk.hpp).
+    std::string kernel_label; ///< What messages call it; empty: as `kernel`.
     std::vector<std::string> initrds;
     std::string cmdline;
     std::vector<disk::DiskSpec> disks;
-    std::uint64_t memory_bytes = 512ULL << 20; ///< Whole pages.
-    std::string name;                          ///< Defaults to the kernel's file name.
+    bool cmdline_given = false;            ///< Otherwise a boot entry's counts.
+    std::string append;                    ///< Added to the command line, whosever it is.
+    std::string boot_image;                ///< The disk whose boot configuration counts where no kernel is given.
+    std::optional<std::string> boot_entry; ///< Which of its entries.
+    std::shared_ptr<const bootdisk::BootFiles> boot_files; ///< What was found there, kept open.
+    std::uint64_t memory_bytes = 512ULL << 20;             ///< Whole pages.
+    std::string name;                                      ///< Defaults to the kernel's file name.
     std::optional<std::chrono::nanoseconds> timeout;
     console::ConsoleConfig console;
     Home home = Home::automatic;

@@ -2,6 +2,7 @@
 #include "tools/parapet/run_command.hpp"
 
 #include "tools/parapet/background.hpp"
+#include "tools/parapet/boot_from_disk.hpp"
 #include "tools/parapet/exit_status.hpp"
 #include "tools/parapet/run_loop.hpp"
 #include "vmm/control/control_server.hpp"
@@ -60,7 +61,12 @@ DomainEnd NamedDomain::start(const RunOptions& options, const Incarnation& incar
 int NamedDomain::run(const RunOptions& options) {
     const int status = cli::run(
         options, [this](const RunOptions& given, const Incarnation& incarnation) { return start(given, incarnation); },
-        {}, [this](RunOptions& given) { return claim_name(given); });
+        {},
+        [this](RunOptions& given) {
+            // First: it forks, and the name comes with a thread.
+            const auto completed = complete_boot_options(given);
+            return completed ? claim_name(given) : completed;
+        });
     if (server_) {
         server_->farewell(std::string{outcome_name(last_end_.kind)}, last_end_.message);
     }

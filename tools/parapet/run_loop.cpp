@@ -76,7 +76,7 @@ DomainEnd live(RunOptions& options, const DomainStarter& start, Incarnation& inc
 boost::json::object summary(const RunOptions& options, const DomainEnd& end, const Incarnation& incarnation,
                             Clock::duration took) {
     boost::json::object object{{"name", options.name},
-                               {"kernel", options.kernel},
+                               {"kernel", options.kernel_label.empty() ? options.kernel : options.kernel_label},
                                {"memory_bytes", options.memory_bytes},
                                {"outcome", outcome_name(end.kind)},
                                {"exit_status", exit_status(end)},

@@ -96,6 +96,7 @@ vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& inca
     config.before_confined = surroundings.before_confined;
     config.running = surroundings.running;
     config.kernel = options.kernel;
+    config.kernel_label = options.kernel_label;
     config.initrds = options.initrds;
     config.cmdline = options.cmdline;
     config.memory_bytes = options.memory_bytes;

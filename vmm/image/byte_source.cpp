@@ -26,6 +26,11 @@ public:
 
     [[nodiscard]] uint64_t size() const override { return static_cast<uint64_t>(info_.st_size); }
     [[nodiscard]] const struct stat* info() const override { return &info_; }
+    [[nodiscard]] bool sealed() const override {
+        constexpr int all = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+        const int seals = fcntl(fd_, F_GET_SEALS);
+        return seals >= 0 && (seals & all) == all;
+    }
 
     [[nodiscard]] bool scatter(uint64_t offset, std::span<const std::span<std::byte>> pieces) const override {
         std::array<iovec, batch> vectors;

@@ -36,6 +36,9 @@ public:
     /// All bytes, if they are in memory; otherwise empty.
     [[nodiscard]] virtual std::span<const std::byte> bytes() const { return {}; }
 
+    /// Nobody can change the bytes any more: a sealed memory file.
+    [[nodiscard]] virtual bool sealed() const { return false; }
+
     /// The file's status when it was opened, if it is a file.
     [[nodiscard]] virtual const struct stat* info() const { return nullptr; }
 };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sha256.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -121,6 +122,20 @@ std::string KernelCache::key_of(const std::string& path, const struct stat& info
                                  nanoseconds(info.st_ctim);
     const XXH128_hash_t hash = XXH3_128bits(identity.data(), identity.size());
     return hex(hash.high64).substr(2) + "-" + hex(hash.low64).substr(2);
+}
+
+std::string KernelCache::key_of_contents(const ByteSource& file) const {
+    SHA2_CTX context;
+    SHA256Init(&context);
+    std::vector<std::byte> piece(std::min<uint64_t>(file.size(), 1U << 20));
+    for (uint64_t at = 0; at < file.size(); at += piece.size()) {
+        const std::span<std::byte> part = std::span{piece}.first(std::min<uint64_t>(piece.size(), file.size() - at));
+        if (!file.read(at, part))
+            return {};
+        SHA256Update(&context, reinterpret_cast<const uint8_t*>(part.data()), part.size());
+    }
+    char digest[SHA256_DIGEST_STRING_LENGTH];
+    return SHA256End(&context, digest);
 }
 
 std::shared_ptr<const ByteSource> KernelCache::find(const std::string& key) const {

@@ -104,7 +104,9 @@ Result<Source> elf_of(const Source& file, const std::optional<BzImage>& bzimage,
         return payload.error();
     image.compression = payload->compression;
     std::string key;
-    if (options.cache != nullptr && file->info() != nullptr)
+    if (options.cache != nullptr && file->sealed())
+        key = options.cache->key_of_contents(*file);
+    else if (options.cache != nullptr && file->info() != nullptr)
         key = options.cache->key_of(image.path, *file->info());
     if (!key.empty())
         if (auto found = options.cache->find(key)) {

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the processes that read an image can no longer do. Each attempt is made by a child that has locked itself up.
+#include "support/unique_fd.hpp"
+#include "vmm/bootdisk/confinement.hpp"
+#include "vmm/bootdisk/landlock.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fstream>
+#include <functional>
+#include <gtest/gtest.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace parapet::bootdisk {
+namespace {
+
+class Confinement : public testing::Test {
+protected:
+    Confinement() {
+        char name[] = "/tmp/bootdisk-test.XXXXXX";
+        folder_ = mkdtemp(name);
+        image_ = folder_ + "/image";
+        std::ofstream{image_} << "contents";
+        std::ofstream{folder_ + "/other"} << "secret";
+    }
+    ~Confinement() override {
+        unlink(image_.c_str());
+        unlink((folder_ + "/other").c_str());
+        rmdir(folder_.c_str());
+    }
+
+    /// The exit status of a confined child that carries `attempt` out: 0 where it returned true; 128 + a signal.
+    int confined(const std::function<bool()>& attempt, bool as_program = false, Limits limits = {}) const {
+        const pid_t child = fork();
+        if (child == 0) {
+            if (!confine(image_, limits) || (as_program && !confine_program())) {
+                _exit(99);
+            }
+            _exit(attempt() ? 0 : 1);
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    bool can(const std::function<bool()>& attempt, bool as_program = false) const {
+        const int status = confined(attempt, as_program);
+        EXPECT_TRUE(status == 0 || status == 1) << "status " << status;
+        return status == 0;
+    }
+    bool can_open(const std::string& path, int flags) const {
+        return can([&] { return open(path.c_str(), flags, 0600) >= 0; });
+    }
+
+    std::string folder_, image_;
+};
+
+TEST_F(Confinement, ReadsTheImage) {
+    EXPECT_TRUE(can_open(image_, O_RDONLY));
+    EXPECT_TRUE(can_open("/usr/lib/os-release", O_RDONLY));
+}
+
+TEST_F(Confinement, CannotWriteToIt) {
+    for (const int flags : {O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_APPEND, O_RDWR | O_DIRECT}) {
+        EXPECT_FALSE(can_open(image_, flags)) << flags;
+    }
+    EXPECT_FALSE(can([&] { return truncate(image_.c_str(), 0) == 0; }));
+    EXPECT_FALSE(can([&] { return unlink(image_.c_str()) == 0; }));
+    EXPECT_FALSE(can([&] { return rename(image_.c_str(), (folder_ + "/moved").c_str()) == 0; }));
+    EXPECT_FALSE(can([&] { return chmod(image_.c_str(), 0777) == 0; }));
+    EXPECT_FALSE(can([&] {
+        const int fd = open(image_.c_str(), O_RDONLY);
+        return mmap(nullptr, 4096, PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED;
+    }));
+    // Through the descriptor that it has, opened anew.
+    EXPECT_FALSE(can([&] {
+        const int fd = open(image_.c_str(), O_RDONLY);
+        return open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDWR) >= 0;
+    }));
+    std::string text;
+    std::ifstream{image_} >> text;
+    EXPECT_EQ(text, "contents");
+}
+
+TEST_F(Confinement, CannotMakeFiles) {
+    EXPECT_FALSE(can_open(folder_ + "/new", O_RDWR | O_CREAT));
+    EXPECT_FALSE(can_open(folder_, O_RDWR | O_TMPFILE));
+    EXPECT_FALSE(can([&] { return mkdir((folder_ + "/new").c_str(), 0700) == 0; }));
+    EXPECT_FALSE(can([&] { return symlink("x", (folder_ + "/new").c_str()) == 0; }));
+    EXPECT_FALSE(can([&] { return link(image_.c_str(), (folder_ + "/new").c_str()) == 0; }));
+}
+
+TEST_F(Confinement, CannotReadOtherFiles) {
+    if (!has_landlock()) {
+        GTEST_SKIP() << "no Landlock here";
+    }
+    EXPECT_FALSE(can_open(folder_ + "/other", O_RDONLY));
+    EXPECT_FALSE(can_open("/etc/passwd", O_RDONLY));
+    EXPECT_FALSE(can_open("/proc/self/environ", O_RDONLY));
+}
+
+TEST_F(Confinement, CannotTalkOrExecuteOrHarm) {
+    EXPECT_FALSE(can([] { return socket(AF_INET, SOCK_STREAM, 0) >= 0; }));
+    EXPECT_FALSE(can([] { return socket(AF_UNIX, SOCK_STREAM, 0) >= 0; }));
+    EXPECT_FALSE(can([] {
+        execl("/bin/true", "true", nullptr);
+        return errno == 0;
+    }));
+    EXPECT_FALSE(can([] { return kill(getppid(), SIGTERM) == 0; }));
+    EXPECT_FALSE(can([] { return syscall(SYS_ptrace, 16, getppid(), 0, 0) == 0; }));
+    EXPECT_FALSE(can([] { return syscall(SYS_unshare, 0x10000000) == 0; }));
+}
+
+TEST_F(Confinement, TheProgramStartsNothing) {
+    const auto forks = [] {
+        const auto child = static_cast<pid_t>(syscall(SYS_fork));
+        if (child == 0) {
+            _exit(0);
+        }
+        return child > 0;
+    };
+    EXPECT_TRUE(can(forks));
+    EXPECT_FALSE(can(forks, true));
+    // No descriptor can be where execveat is allowed from.
+    EXPECT_FALSE(can([] { return fcntl(0, F_DUPFD, program_fd) >= 0; }, true));
+    EXPECT_FALSE(can([] { return dup2(0, program_fd) >= 0; }, true));
+}
+
+TEST_F(Confinement, OutputIsBounded) {
+    const UniqueFd file{memfd_create("output", 0)};
+    const int status = confined(
+        [&] {
+            static char bytes[8192];
+            return write(file.get(), bytes, sizeof bytes) == sizeof bytes && write(file.get(), bytes, 1) == 1;
+        },
+        false, {1ULL << 30, 8192, 30});
+    EXPECT_EQ(status, 128 + SIGXFSZ);
+    struct stat info {};
+    ASSERT_EQ(fstat(file.get(), &info), 0);
+    EXPECT_EQ(info.st_size, 8192);
+}
+
+TEST_F(Confinement, TimeIsBounded) {
+    const int status = confined(
+        [] {
+            while (getppid() != 0) {
+            }
+            return true;
+        },
+        false, {1ULL << 30, 8192, 1});
+    EXPECT_TRUE(status == 128 + SIGKILL || status == 128 + SIGXCPU) << status;
+}
+
+} // namespace
+} // namespace parapet::bootdisk

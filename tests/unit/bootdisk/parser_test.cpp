@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// The small parsers: versions, environment block, volumes as grub-fstest prints them, devices, the report.
+#include "vmm/bootdisk/bls.hpp"
+#include "vmm/bootdisk/boot_files.hpp"
+#include "vmm/bootdisk/grub_image.hpp"
+#include "vmm/bootdisk/grubenv.hpp"
+#include "vmm/bootdisk/report.hpp"
+#include "vmm/bootdisk/volumes.hpp"
+
+#include <gtest/gtest.h>
+
+namespace parapet::bootdisk {
+namespace {
+
+TEST(Versions, OrderedAsByRpm) {
+    const char* ascending[] = {"0-rescue", "5.4.0",     "5.10.0~rc1", "5.10.0",
+                               "5.10.0-9", "5.10.0-10", "5.10.1.el8", "6.1"};
+    for (std::size_t i = 0; i + 1 < std::size(ascending); i++) {
+        EXPECT_LT(compare_versions(ascending[i], ascending[i + 1]), 0) << ascending[i];
+        EXPECT_GT(compare_versions(ascending[i + 1], ascending[i]), 0) << ascending[i];
+    }
+    EXPECT_EQ(compare_versions("1.02", "1-2"), 0);
+    EXPECT_EQ(compare_versions("", ""), 0);
+    EXPECT_GT(compare_versions("123456789012345678901234567890", "99"), 0);
+}
+
+TEST(Environment, Values) {
+    const auto pairs = parse_grubenv("# GRUB Environment Block\na=1\nkernelopts=root=x ro\nw=a\\\\b\\\nc\n=x\n#####");
+    ASSERT_EQ(pairs.size(), 3U);
+    EXPECT_EQ(pairs[1].second, "root=x ro");
+    EXPECT_EQ(pairs[2].second, "a\\b\nc");
+    EXPECT_TRUE(parse_grubenv("\\").empty());
+}
+
+TEST(Volumes, AsPrinted) {
+    const auto volumes = parse_volumes(
+        "Device proc: Filesystem type procfs - Sector size 512B - Total size 0KiB\n"
+        "Device loop0: No known filesystem detected - Sector size 512B - Total size 4194304KiB\n"
+        "\tPartition loop0,gpt1: Filesystem type ext* - Label `root' - Last modification time 2026-11-25 09:28:25 "
+        "Wednesday, UUID 05f59100-d70d-4085-8b9e-6f67a88ae741 - Partition start at 1024KiB - Total size 4192256KiB\n"
+        "\tPartition loop0,gpt15: Filesystem type fat - Label `UEFI', UUID 1234-ABCD - Partition start at 1KiB\n"
+        "Device lvm/vg-root: Filesystem type xfs, UUID aaaa - Sector size 512B - Total size 4KiB\n"
+        "Device host: Filesystem type hostfs - Sector size 512B - Total size 0KiB\n");
+    ASSERT_EQ(volumes.size(), 3U);
+    EXPECT_EQ(volumes[0].name, "loop0,gpt1");
+    EXPECT_EQ(volumes[0].label, "root");
+    EXPECT_EQ(volumes[0].uuid, "05f59100-d70d-4085-8b9e-6f67a88ae741");
+    EXPECT_EQ(volumes[1].uuid, "1234-ABCD");
+    EXPECT_EQ(volumes[2].name, "lvm/vg-root");
+}
+
+/// A label or a volume group's name may pretend to be a device; the host's own must stay out of reach.
+TEST(Volumes, HostileNames) {
+    const auto volumes = parse_volumes(
+        "Device loop0: Filesystem type ext* - Label `x\n"
+        "Device host: Filesystem type hostfs' - Sector size 512B\n"
+        "Device (host): Filesystem type hostfs\nDevice host/etc: Filesystem type ext2\n"
+        "Device lvm/a)(host: Filesystem type ext2, UUID 1\nDevice lvm/x y: Filesystem type ext2\nDevice \nPartition");
+    for (const Volume& volume : volumes) {
+        EXPECT_EQ(volume.name.find("host"), std::string::npos) << volume.name;
+    }
+}
+
+TEST(Volumes, Devices) {
+    const std::vector<Volume> volumes{{"loop0", "", ""}, {"loop0,msdos1", "", ""}, {"loop0,msdos5", "", ""}};
+    EXPECT_EQ(find_device(volumes, "hd0"), 0U);
+    EXPECT_EQ(find_device(volumes, "hd0,msdos5"), 2U);
+    EXPECT_EQ(find_device(volumes, "hd1,5"), 2U);
+    EXPECT_EQ(find_device(volumes, "hd0,0", true), 1U);
+    EXPECT_EQ(find_device(volumes, "hd0,2"), std::nullopt);
+    EXPECT_EQ(find_device(volumes, "host"), std::nullopt);
+    EXPECT_EQ(find_device(volumes, "hd0,99999999999999999999"), std::nullopt);
+    EXPECT_EQ(place_of(volumes, "(hd0,msdos1)/a", 2).volume, 1U);
+    EXPECT_EQ(place_of(volumes, "(host)/etc/shadow", 2).volume, 2U) << "stays on the disk";
+    EXPECT_EQ(place_of(volumes, "relative", 0).path, "/relative");
+    EXPECT_EQ(place_of(volumes, "(unclosed", 1).path, "/(unclosed");
+}
+
+TEST(Report, PackedAndUnpacked) {
+    const std::vector<std::string> texts{"found", "", std::string(3000, 'x')};
+    EXPECT_EQ(unpack_report(pack_report(texts)), texts);
+    const std::string bytes = pack_report(texts);
+    EXPECT_EQ(unpack_report(std::string_view{bytes}.substr(0, bytes.size() - 1)), std::nullopt);
+    EXPECT_EQ(unpack_report("\xff\xff\xff\xff"), std::nullopt);
+    EXPECT_EQ(unpack_report(pack_report(std::vector<std::string>(100, "x"))), std::nullopt);
+}
+
+TEST(CommandLine, Console) {
+    EXPECT_EQ(with_console("root=/dev/xvda1 console=ttyS0"), "root=/dev/xvda1 console=ttyS0 console=hvc0");
+    EXPECT_EQ(with_console("console=hvc0 quiet"), "console=hvc0 quiet");
+    EXPECT_EQ(with_console(""), "console=hvc0");
+}
+
+} // namespace
+} // namespace parapet::bootdisk

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// `parapet run --disk IMAGE` without a kernel: the one that the image boots.
+#pragma once
+
+#include "tools/parapet/options.hpp"
+
+namespace parapet::cli {
+
+/// Where no kernel is named: fills in kernel, initrds and command line from `boot_image`. Adds `append` in any case.
+/// Call it once, before any thread is started. What the user should know goes to standard error.
+[[nodiscard]] Result<void> complete_boot_options(RunOptions& options);
+
+} // namespace parapet::cli

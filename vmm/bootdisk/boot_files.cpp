@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// The process that asks: checks the image, starts the finder, waits no longer than allowed.
+#include "vmm/bootdisk/boot_files.hpp"
+
+#include "vmm/bootdisk/confinement.hpp"
+#include "vmm/bootdisk/finder.hpp"
+#include "vmm/bootdisk/report.hpp"
+#include "vmm/bootdisk/text_lines.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <memory>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <utility>
+
+namespace parapet::bootdisk {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+Error about(const std::string& image, const std::string& what) {
+    return Error{"disk '" + image + "': " + what};
+}
+
+/// The beginnings of images that are not raw.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> foreign_formats{{{"QFI\xfb", "qcow2"},
+                                                                                        {"conectix", "vhd"},
+                                                                                        {"vhdxfile", "vhdx"},
+                                                                                        {"KDMV", "vmdk"},
+                                                                                        {"# Disk Descriptor", "vmdk"},
+                                                                                        {"QED\0", "qed"},
+                                                                                        {"LUKS\xba\xbe", "encrypted"}}};
+
+Result<std::string> check_image(const std::string& image) {
+    const UniqueFd file{open(image.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    struct stat info {};
+    if (!file.valid() || fstat(file.get(), &info) != 0) {
+        return about(image, std::string{"cannot be opened ("} + std::strerror(errno) + "); check its path and rights");
+    }
+    if (!S_ISREG(info.st_mode) && !S_ISBLK(info.st_mode)) {
+        return about(image, "is neither a file nor a block device; name a disk image");
+    }
+    std::array<char, 32> head{};
+    const ssize_t got = pread(file.get(), head.data(), head.size(), 0);
+    if (got <= 0) {
+        return about(image, "is empty; name a disk image");
+    }
+    const std::string_view beginning{head.data(), static_cast<std::size_t>(got)};
+    for (const auto& [magic, name] : foreign_formats) {
+        if (beginning.starts_with(magic)) {
+            return about(image, "is no raw image (" + std::string{name} +
+                                    "), so what it boots cannot be found; name a kernel with --kernel, or convert it "
+                                    "with qemu-img convert -O raw");
+        }
+    }
+    const std::unique_ptr<char, decltype(&std::free)> real{realpath(image.c_str(), nullptr), &std::free};
+    return real ? Result<std::string>{std::string{real.get()}}
+                : about(image, std::string{"cannot be opened ("} + std::strerror(errno) + "); check its path");
+}
+
+/// At program_fd, from which it is executed.
+Result<UniqueFd> open_program() {
+    for (const char* path : {"/usr/bin/grub-fstest", "/usr/bin/grub2-fstest", "/usr/sbin/grub-fstest"}) {
+        const UniqueFd program{open(path, O_PATH | O_CLOEXEC)};
+        if (program.valid()) {
+            const int fd = fcntl(program.get(), F_DUPFD_CLOEXEC, program_fd);
+            return fd >= 0 ? Result<UniqueFd>{UniqueFd{fd}} : Error{"the limit on open files is too low: raise it"};
+        }
+    }
+    return Error{"grub-fstest, which reads disk images, is not installed; install the package grub-common, or name a "
+                 "kernel with --kernel"};
+}
+
+Result<UniqueFd> memory_file(const char* name) {
+    UniqueFd file{memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+    if (!file.valid()) {
+        return Error{std::string{"no memory for what it boots ("} + std::strerror(errno) + ")"};
+    }
+    return file;
+}
+
+/// In the child: only what it needs stays open, and none of our terminal.
+[[noreturn]] void become_finder(FinderTask task, int program) {
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, "parapet-boot");
+    std::signal(SIGPIPE, SIG_DFL);
+    std::signal(SIGXFSZ, SIG_DFL);
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int kept[] = {null, task.report_fd, task.kernel_fd, task.initrd_fd};
+    // Upwards first, so that none is overwritten while they are laid side by side.
+    for (int& fd : kept) {
+        fd = fcntl(fd, F_DUPFD_CLOEXEC, program_fd + 100);
+    }
+    if (dup3(program, program_fd, O_CLOEXEC) < 0 && program != program_fd) {
+        _exit(1);
+    }
+    for (int fd = 0; fd < 3; fd++) {
+        dup2(kept[0], fd);
+    }
+    for (int i = 1; i < 4; i++) {
+        dup3(kept[i], 2 + i, O_CLOEXEC);
+    }
+    close_range(6, program_fd - 1, 0);
+    close_range(program_fd + 1, ~0U, 0);
+    task.report_fd = 3;
+    task.kernel_fd = 4;
+    task.initrd_fd = 5;
+    if (chdir("/") != 0) {
+        _exit(1);
+    }
+    run_finder(task);
+}
+
+/// Reads to the end of the pipe; nothing if the time is over or there is too much.
+std::optional<std::string> read_report(int fd, Clock::time_point deadline) {
+    std::string report;
+    while (report.size() <= max_report) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        pollfd waiting{fd, POLLIN, 0};
+        const int ready = left > 0 ? poll(&waiting, 1, static_cast<int>(left)) : 0;
+        if (ready < 0 && errno == EINTR) {
+            continue;
+        }
+        std::array<char, 4096> buffer;
+        const ssize_t got = ready > 0 ? read(fd, buffer.data(), buffer.size()) : -1;
+        if (got < 0) {
+            return std::nullopt;
+        }
+        if (got == 0) {
+            return report;
+        }
+        report.append(buffer.data(), static_cast<std::size_t>(got));
+    }
+    return std::nullopt;
+}
+
+bool seal(int fd) {
+    return lseek(fd, 0, SEEK_SET) == 0 &&
+           fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
+}
+
+Result<BootFiles> from_report(const BootRequest& request, const std::string& bytes, UniqueFd kernel, UniqueFd initrd) {
+    auto texts = unpack_report(bytes);
+    if (texts && texts->size() == 2 && texts->front() == "error") {
+        return about(request.image, (*texts)[1]);
+    }
+    if (!texts || texts->size() < 6 || texts->front() != "found" || !seal(kernel.get()) || !seal(initrd.get())) {
+        return about(request.image, "the process that reads it ended unexpectedly: the image is damaged");
+    }
+    BootFiles files;
+    files.title = (*texts)[1];
+    files.config = (*texts)[2];
+    files.kernel_path = (*texts)[3];
+    files.cmdline = (*texts)[4];
+    files.note = (*texts)[5];
+    files.initrd_paths.assign(texts->begin() + 6, texts->end());
+    files.kernel = std::move(kernel);
+    if (!files.initrd_paths.empty()) {
+        files.initrd = std::move(initrd);
+    }
+    return files;
+}
+
+} // namespace
+
+Result<BootFiles> find_boot_files(const BootRequest& request) {
+    const auto deadline = Clock::now() + request.limit;
+    const auto image = check_image(request.image);
+    if (!image) {
+        return image.error();
+    }
+    const auto program = open_program();
+    auto kernel = memory_file("kernel");
+    auto initrd = memory_file("initrd");
+    for (const auto* opened : {&program, &std::as_const(kernel), &std::as_const(initrd)}) {
+        if (!*opened) {
+            return about(request.image, opened->error().message);
+        }
+    }
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        return about(request.image, std::string{"cannot be read ("} + std::strerror(errno) + ")");
+    }
+    const UniqueFd reading{ends[0]};
+    UniqueFd writing{ends[1]};
+    const pid_t child = fork();
+    if (child < 0) {
+        return about(request.image, std::string{"cannot be read ("} + std::strerror(errno) + ")");
+    }
+    if (child == 0) {
+        become_finder({*image, request.entry, writing.get(), kernel->get(), initrd->get()}, program->get());
+    }
+    setpgid(child, child); // whoever of us is first
+    writing = UniqueFd{};
+    const auto report = read_report(reading.get(), deadline);
+    kill(-child, SIGKILL); // its reader, too, where it is not done
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (!report) {
+        return about(request.image, "what it boots was not found in time: the image is damaged, or this machine busy; "
+                                    "name a kernel with --kernel");
+    }
+    return from_report(request, *report, *std::move(kernel), *std::move(initrd));
+}
+
+std::string with_console(const std::string& cmdline) {
+    const auto words = words_of(cmdline);
+    const bool named = std::any_of(words.begin(), words.end(), [](std::string_view word) {
+        return word.starts_with("console=hvc") || word.starts_with("console=xvc");
+    });
+    return named ? cmdline : cmdline + (cmdline.empty() ? "" : " ") + "console=hvc0";
+}
+
+} // namespace parapet::bootdisk

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/bootdisk/grub_image.hpp"
+
+#include "support/unique_fd.hpp"
+#include "vmm/bootdisk/confinement.hpp"
+#include "vmm/bootdisk/text_lines.hpp"
+#include "vmm/bootdisk/volumes.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <memory>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace parapet::bootdisk {
+namespace {
+
+constexpr unsigned max_runs = 2000;
+constexpr std::size_t max_volumes = 64;
+constexpr std::size_t max_complaint = 4096;
+
+/// GRUB also knows (host), this machine's own files, and (proc): such names are never passed on.
+bool is_on_the_disk(std::string_view name) {
+    const bool known = name == "loop0" || name.starts_with("loop0,") || name.starts_with("lvm/") ||
+                       name.starts_with("md/") || name.starts_with("ldm/");
+    return known && name.size() <= 200 &&
+           name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789,/._+-") ==
+               std::string_view::npos;
+}
+
+/// What stands between two marks, or nothing.
+std::string_view between(std::string_view text, std::string_view before, std::string_view after) {
+    const std::size_t start = text.find(before);
+    if (start == std::string_view::npos) {
+        return {};
+    }
+    text.remove_prefix(start + before.size());
+    return text.substr(0, text.find(after));
+}
+
+bool append_from(int fd, std::string& text, std::size_t most) {
+    std::array<char, 16384> buffer;
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got > 0) {
+        text.append(buffer.data(), std::min(static_cast<std::size_t>(got), most + 1 - std::min(most, text.size())));
+    }
+    return got > 0 || (got < 0 && errno == EINTR);
+}
+
+struct Pipe {
+    UniqueFd read_end, write_end;
+    bool open() {
+        int ends[2];
+        if (pipe2(ends, O_CLOEXEC) != 0) {
+            return false;
+        }
+        read_end = UniqueFd{ends[0]};
+        write_end = UniqueFd{ends[1]};
+        return true;
+    }
+};
+
+/// In the child: becomes the program, or ends.
+[[noreturn]] void become_program(const char* const* arguments, int output, int complaints) {
+    static const char* const environment[] = {"LC_ALL=C", nullptr};
+    if (dup2(output, STDOUT_FILENO) >= 0 && dup2(complaints, STDERR_FILENO) >= 0 && confine_program()) {
+        syscall(SYS_execveat, program_fd, "", arguments, environment, AT_EMPTY_PATH);
+    }
+    _exit(126);
+}
+
+/// Reads both pipes to their ends; false if there is more than wanted.
+bool collect(int output_fd, std::string& output, std::size_t most, int complaint_fd, std::string& complaint) {
+    pollfd waiting[2] = {{output_fd, POLLIN, 0}, {complaint_fd, POLLIN, 0}};
+    while (waiting[0].fd >= 0 || waiting[1].fd >= 0) {
+        if (poll(waiting, 2, -1) < 0 && errno != EINTR) {
+            return false;
+        }
+        if (waiting[0].fd >= 0 && waiting[0].revents != 0 && !append_from(waiting[0].fd, output, most)) {
+            waiting[0].fd = -1;
+        }
+        if (waiting[1].fd >= 0 && waiting[1].revents != 0 && !append_from(waiting[1].fd, complaint, max_complaint)) {
+            waiting[1].fd = -1;
+        }
+        if (output.size() > most || complaint.size() > max_complaint) {
+            return false;
+        }
+    }
+    return true;
+}
+
+} // namespace
+
+std::vector<Volume> parse_volumes(std::string_view text) {
+    std::vector<Volume> volumes;
+    for (std::string_view line : lines_of(text)) {
+        const bool whole = line.starts_with("Device ");
+        if (!whole && !line.starts_with("Partition ")) {
+            continue;
+        }
+        line.remove_prefix(line.find(' ') + 1);
+        const std::string_view name = line.substr(0, line.find(':'));
+        if (!is_on_the_disk(name) || line.find("No known filesystem") != std::string_view::npos ||
+            line.find("Filesystem type") == std::string_view::npos || volumes.size() == max_volumes) {
+            continue;
+        }
+        // The UUID stands last; a label may hold anything.
+        const std::size_t uuid =
+            line.rfind(", UUID ") != std::string_view::npos ? line.rfind(", UUID ") + 7 : line.rfind(" UUID ") + 6;
+        Volume volume{std::string{name}, std::string{between(line, "Label `", "'")}, {}};
+        if (line.rfind(" UUID ") != std::string_view::npos) {
+            volume.uuid = line.substr(uuid, line.find(' ', uuid) - uuid);
+        }
+        volumes.push_back(std::move(volume));
+    }
+    return volumes;
+}
+
+Result<std::unique_ptr<GrubImage>> GrubImage::open(std::string image) {
+    std::unique_ptr<GrubImage> disk{new GrubImage{std::move(image)}};
+    const auto answer = disk->run("ls", "-l", -1, max_text);
+    if (!answer) {
+        return answer.error();
+    }
+    if (answer->status < 0) {
+        return Error{"its partition table or file systems cannot be read: they are damaged"};
+    }
+    if (answer->status != 0) {
+        return Error{"it cannot be read: " + printable(answer->complaint)};
+    }
+    disk->volumes_ = parse_volumes(answer->output);
+    return disk;
+}
+
+std::string GrubImage::name_of(const FilePlace& place) const {
+    return "(" + volumes_.at(place.volume).name + ")" + place.path;
+}
+
+Result<GrubImage::Answer> GrubImage::run(const char* command, const std::string& argument, int fd, std::size_t most) {
+    if (++runs_ > max_runs) {
+        return Error{"it takes too many steps to find out what it boots"};
+    }
+    Pipe output;
+    Pipe complaint;
+    if (!complaint.open() || !output.open()) {
+        return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
+    }
+    const char* const arguments[] = {"grub-fstest", image_.c_str(), command, "--", argument.c_str(), nullptr};
+    const pid_t child = fork();
+    if (child < 0) {
+        return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
+    }
+    if (child == 0) {
+        become_program(arguments, fd >= 0 ? fd : output.write_end.get(), complaint.write_end.get());
+    }
+    output.write_end = UniqueFd{};
+    complaint.write_end = UniqueFd{};
+    Answer answer;
+    if (!collect(output.read_end.get(), answer.output, most, complaint.read_end.get(), answer.complaint)) {
+        kill(child, SIGKILL);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    answer.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (answer.status == 126) {
+        return Error{"grub-fstest could not be started to read it; install the package grub-common anew"};
+    }
+    return answer;
+}
+
+std::optional<std::string> GrubImage::read(const FilePlace& place) {
+    auto answer = run("cat", name_of(place), -1, max_text);
+    if (!answer || answer->status != 0 || answer->output.size() > max_text) {
+        return std::nullopt;
+    }
+    return std::move(answer->output);
+}
+
+std::vector<std::string> GrubImage::list(const FilePlace& place) {
+    std::string name = name_of(place);
+    name += name.ends_with('/') ? "" : "/";
+    const auto known = listings_.find(name);
+    if (known != listings_.end()) {
+        return known->second;
+    }
+    std::vector<std::string> names;
+    const auto answer = run("ls", name, -1, max_text);
+    if (answer && answer->status == 0) {
+        for (const std::string_view line : lines_of(answer->output)) {
+            for (const std::string_view word : words_of(line)) {
+                names.emplace_back(word);
+            }
+        }
+    }
+    return listings_[name] = names;
+}
+
+bool GrubImage::exists(const FilePlace& place) {
+    const std::size_t slash = place.path.rfind('/');
+    const std::string name = place.path.substr(slash + 1);
+    const auto names = list({place.volume, place.path.substr(0, slash + 1)});
+    return name.empty() ? !names.empty() : std::any_of(names.begin(), names.end(), [&](const std::string& entry) {
+        return entry == name || entry == name + "/";
+    });
+}
+
+Result<std::uint64_t> GrubImage::copy(const FilePlace& place, int fd, std::uint64_t limit) {
+    struct stat before {};
+    struct stat after {};
+    if (fstat(fd, &before) != 0) {
+        return Error{std::string{"cannot be copied: "} + std::strerror(errno)};
+    }
+    const auto answer = run("cat", name_of(place), fd, 0);
+    if (!answer) {
+        return answer.error();
+    }
+    const std::uint64_t size = fstat(fd, &after) == 0 ? static_cast<std::uint64_t>(after.st_size - before.st_size) : 0;
+    if (answer->status < 0 || size > limit) {
+        return Error{"is larger than " + std::to_string(limit >> 20) + " MiB, or damaged"};
+    }
+    if (answer->status != 0) {
+        return Error{"cannot be read (" + printable(answer->complaint.substr(0, answer->complaint.find('\n'))) + ")"};
+    }
+    if (size == 0) {
+        return Error{"is empty"};
+    }
+    return size;
+}
+
+} // namespace parapet::bootdisk

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// parapet-bootfiles IMAGE [ENTRY]: says what a disk image boots, for finding faults.
+#include "vmm/bootdisk/boot_files.hpp"
+
+#include <cstdio>
+#include <sys/stat.h>
+
+int main(int argc, char** argv) {
+    if (argc < 2 || argc > 3) {
+        std::fputs("usage: parapet-bootfiles IMAGE [ENTRY]\n", stderr);
+        return 2;
+    }
+    parapet::bootdisk::BootRequest request{argv[1], {}};
+    if (argc == 3) {
+        request.entry = argv[2];
+    }
+    const auto files = parapet::bootdisk::find_boot_files(request);
+    if (!files) {
+        std::fprintf(stderr, "parapet-bootfiles: %s\n", files.error().message.c_str());
+        return 1;
+    }
+    const auto size = [](const parapet::UniqueFd& fd) {
+        struct stat info {};
+        return fd.valid() && fstat(fd.get(), &info) == 0 ? static_cast<long long>(info.st_size) : 0;
+    };
+    std::printf("config   %s\nentry    %s\nkernel   %s (%lld bytes)\n", files->config.c_str(), files->title.c_str(),
+                files->kernel_path.c_str(), size(files->kernel));
+    for (const std::string& path : files->initrd_paths) {
+        std::printf("initrd   %s\n", path.c_str());
+    }
+    std::printf("         (%lld bytes)\ncmdline  %s\nnote     %s\n", size(files->initrd), files->cmdline.c_str(),
+                files->note.c_str());
+    return 0;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/bootdisk/volumes.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+
+namespace parapet::bootdisk {
+namespace {
+
+bool same_letters(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+/// The number at the end of "gpt1", "msdos1" or "1".
+std::optional<unsigned> partition_number(std::string_view partition) {
+    const std::size_t digits = partition.find_first_of("0123456789");
+    if (digits == std::string_view::npos) {
+        return std::nullopt;
+    }
+    unsigned number = 0;
+    const char* end = partition.data() + partition.size();
+    const auto [stop, error] = std::from_chars(partition.data() + digits, end, number);
+    if (error != std::errc{} || stop != end) {
+        return std::nullopt;
+    }
+    return number;
+}
+
+template <typename Test>
+std::optional<std::size_t> index_where(const std::vector<Volume>& volumes, Test test) {
+    const auto found = std::find_if(volumes.begin(), volumes.end(), test);
+    if (found == volumes.end()) {
+        return std::nullopt;
+    }
+    return static_cast<std::size_t>(found - volumes.begin());
+}
+
+} // namespace
+
+std::optional<std::size_t> find_device(const std::vector<Volume>& volumes, std::string_view name, bool legacy) {
+    const auto exact = index_where(volumes, [&](const Volume& volume) { return volume.name == name; });
+    if (exact) {
+        return exact;
+    }
+    const std::size_t comma = name.find(',');
+    if (comma == std::string_view::npos) {
+        return index_where(volumes, [&](const Volume& volume) {
+            return name.starts_with("hd") && volume.name.find_first_of(",/") == std::string::npos;
+        });
+    }
+    const auto wanted = partition_number(name.substr(comma + 1));
+    if (!wanted) {
+        return std::nullopt;
+    }
+    const unsigned number = *wanted + (legacy ? 1 : 0);
+    return index_where(volumes, [&](const Volume& volume) {
+        const std::size_t at = volume.name.find(',');
+        return at != std::string::npos && partition_number(std::string_view{volume.name}.substr(at + 1)) == number;
+    });
+}
+
+std::optional<std::size_t> find_uuid(const std::vector<Volume>& volumes, std::string_view uuid) {
+    return index_where(volumes, [&](const Volume& volume) { return !uuid.empty() && same_letters(volume.uuid, uuid); });
+}
+
+std::optional<std::size_t> find_label(const std::vector<Volume>& volumes, std::string_view label) {
+    return index_where(volumes, [&](const Volume& volume) { return !label.empty() && volume.label == label; });
+}
+
+FilePlace place_of(const std::vector<Volume>& volumes, std::string_view text, std::size_t root, bool legacy) {
+    FilePlace place{root, std::string{text}};
+    if (text.starts_with('(')) {
+        const std::size_t end = text.find(')');
+        if (end != std::string_view::npos) {
+            place.volume = find_device(volumes, text.substr(1, end - 1), legacy).value_or(root);
+            place.path = text.substr(end + 1);
+        }
+    }
+    if (!place.path.starts_with('/')) {
+        place.path.insert(place.path.begin(), '/');
+    }
+    return place;
+}
+
+std::string printable(std::string_view text) {
+    constexpr std::size_t longest = 200;
+    std::string result{text.substr(0, longest)};
+    std::replace_if(
+        result.begin(), result.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+    return text.size() > longest ? result + "..." : result;
+}
+
+} // namespace parapet::bootdisk
