@@ -7,7 +7,6 @@
 
 #include <array>
 #include <cstdint>
-#include <linux/virtio_net.h>
 #include <sys/uio.h>
 
 namespace parapet::net {
@@ -16,6 +15,26 @@ inline constexpr std::size_t ethernet_header = 14;
 /// An IP packet of 64 KiB less one, with an Ethernet header and a VLAN tag.
 inline constexpr std::size_t most_frame_bytes = 65535 + ethernet_header + 4;
 inline constexpr std::size_t most_frame_pages = (most_frame_bytes + 4095) / 4096;
+
+// Linux' <linux/virtio_net.h> does not compile as C++. Source: Virtual I/O Device (VIRTIO) 1.2, 5.1.6.
+
+inline constexpr std::uint8_t VIRTIO_NET_HDR_F_NEEDS_CSUM =
+    1; ///< sum from csum_start on, put at csum_offset from there
+inline constexpr std::uint8_t VIRTIO_NET_HDR_F_DATA_VALID = 2;
+inline constexpr std::uint8_t VIRTIO_NET_HDR_GSO_NONE = 0;
+inline constexpr std::uint8_t VIRTIO_NET_HDR_GSO_TCPV4 = 1;
+inline constexpr std::uint8_t VIRTIO_NET_HDR_GSO_TCPV6 = 4;
+inline constexpr std::uint8_t VIRTIO_NET_HDR_GSO_ECN = 0x80; ///< or-ed to it
+
+struct virtio_net_hdr {
+    std::uint8_t flags;
+    std::uint8_t gso_type;
+    std::uint16_t hdr_len; ///< a hint
+    std::uint16_t gso_size;
+    std::uint16_t csum_start;
+    std::uint16_t csum_offset;
+};
+static_assert(sizeof(virtio_net_hdr) == 10);
 
 /// What a receiver accepts unfinished: blank TCP and UDP checksums, and TCP segments larger than the link's.
 struct Offloads {

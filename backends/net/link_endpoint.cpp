@@ -105,7 +105,8 @@ void LinkEndpoint::hear_hello(const LinkHeader& header) {
 /// With its hello the listener gives us its socket.
 void LinkEndpoint::take_listener() {
     for (cmsghdr* part = CMSG_FIRSTHDR(&in_message_); part != nullptr; part = CMSG_NXTHDR(&in_message_, part)) {
-        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS && part->cmsg_len == CMSG_LEN(sizeof(int))) {
+        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
+            part->cmsg_len == CMSG_LEN(sizeof(int))) {
             int fd = -1;
             std::memcpy(&fd, CMSG_DATA(part), sizeof(fd));
             UniqueFd given{fd};
@@ -128,9 +129,9 @@ void LinkEndpoint::say(LinkMessage type) {
     to_say_.pop_front();
     out_message_ = {};
     if (said_.type == LinkMessage::hello) {
-        said_.offload.flags = static_cast<std::uint8_t>((accepted_.checksum ? accepts_checksum : 0) |
-                                                        (accepted_.tso4 ? accepts_tso4 : 0) |
-                                                        (accepted_.tso6 ? accepts_tso6 : 0));
+        said_.offload.flags =
+            static_cast<std::uint8_t>((accepted_.checksum ? accepts_checksum : 0) |
+                                      (accepted_.tso4 ? accepts_tso4 : 0) | (accepted_.tso6 ? accepts_tso6 : 0));
         if (listener_.valid()) {
             out_message_.msg_control = out_control_.data();
             out_message_.msg_controllen = out_control_.size();
@@ -322,7 +323,8 @@ void LinkEndpoint::done(Operation operation, int result) {
         cancelling_frames_ = false;
         cancel_frames();
         break;
-    case Operation::cancelling: break;
+    case Operation::cancelling:
+        break;
     }
     operation_over();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A cable between two domains: an AF_UNIX SOCK_SEQPACKET socket at a path that both name. The first to come listens, the
-// second connects.
+// A cable between two domains: an AF_UNIX SOCK_SEQPACKET socket at a path that both name. The first to come listens,
+// the second connects.
 #pragma once
 
 #include "support/result.hpp"

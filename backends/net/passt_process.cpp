@@ -83,7 +83,8 @@ Result<pid_t> spawn(std::vector<std::string> arguments, int socket, int errors) 
 std::string read_all(int fd, std::chrono::steady_clock::time_point until) {
     std::string text;
     for (;;) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
         pollfd wait{fd, POLLIN, 0};
         if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) == 0) {
             return text;

@@ -11,8 +11,8 @@ using Fetch = rings::SharedRing<abi::netif_rx_request, abi::netif_rx_response>::
 namespace {
 
 constexpr std::size_t page_bytes = GuestFrames::frame_size;
-constexpr std::size_t few_pages = 2;       // offered while frames are small
-constexpr unsigned remember_large = 16;    // frames
+constexpr std::size_t few_pages = 2;                          // offered while frames are small
+constexpr unsigned remember_large = 16;                       // frames
 constexpr auto poll_interval = std::chrono::milliseconds{30}; // as xen-netback
 
 /// Where a frame's page lies in the slots: after the first comes the GSO information, if there is any.

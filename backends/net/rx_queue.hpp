@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Guest receive: the endpoint reads frames straight into pages that the guest has offered. The responses stand in the
-// slots of the requests whose pages they used (netfront relies on it), so with GSO information in a packet's second slot
-// that slot's page stays empty:
+// slots of the requests whose pages they used (netfront relies on it), so with GSO information in a packet's second
+// slot that slot's page stays empty:
 //
 //   slot   k          k+1           k+2 …            k         k+1 …
 //          bytes 0…   GSO (extra)   4096…            bytes 0…  4096…        without

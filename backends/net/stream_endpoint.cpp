@@ -151,8 +151,11 @@ int StreamEndpoint::take(InFrame& frame) {
         frame.offload.flags = VIRTIO_NET_HDR_F_DATA_VALID; // it came from a process of this host
         return static_cast<int>(scatter(incoming_.take(), frame));
     }
-    case StreamFrames::Next::broken: lose("passt sent a frame of impossible length"); break;
-    case StreamFrames::Next::incomplete: break;
+    case StreamFrames::Next::broken:
+        lose("passt sent a frame of impossible length");
+        break;
+    case StreamFrames::Next::incomplete:
+        break;
     }
     return 0;
 }
@@ -217,8 +220,8 @@ void StreamEndpoint::stop(std::function<void()> finished) {
     for (Done* const operation : {&send_done_, &receive_done_}) {
         if (operation == &send_done_ ? sending_ : receiving_) {
             begin();
-            io_->prepare(cancel_done_, io_uring_prep_cancel, static_cast<void*>(static_cast<io::Completion*>(operation)),
-                         0);
+            io_->prepare(cancel_done_, io_uring_prep_cancel,
+                         static_cast<void*>(static_cast<io::Completion*>(operation)), 0);
         }
     }
     done(Operation::cancelling, 0);

@@ -53,8 +53,8 @@ private:
     std::function<void()> stopped_;
 
     std::deque<OutFrame*> outgoing_;
-    std::size_t first_sent_ = 0;   ///< bytes of the first one, its length's included
-    std::vector<std::byte> rest_;  ///< of a frame whose owner is gone, to be sent first
+    std::size_t first_sent_ = 0;  ///< bytes of the first one, its length's included
+    std::vector<std::byte> rest_; ///< of a frame whose owner is gone, to be sent first
     bool sending_ = false, flush_due_ = false;
     std::vector<iovec> pieces_;
     msghdr message_{};

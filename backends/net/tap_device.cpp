@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/net/tap_device.hpp"
 
+#include "backends/net/frame.hpp"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <linux/if_tun.h>
-#include <linux/virtio_net.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <linux/sockios.h>
 
 namespace parapet::net {
 
@@ -32,8 +33,8 @@ Result<UniqueFd> open_queue(std::string& name, const TapOptions& options) {
         return failed("open /dev/net/tun", errno, "load the module tun, or use the endpoint user");
     }
     ifreq request = request_for(name);
-    request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-                                           (options.queues > 1 ? IFF_MULTI_QUEUE : 0));
+    request.ifr_flags =
+        static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (options.queues > 1 ? IFF_MULTI_QUEUE : 0));
     if (::ioctl(fd.get(), TUNSETIFF, &request) != 0) {
         const int error = errno;
         if (error == EPERM) {
@@ -92,8 +93,8 @@ Result<TapDevice> open_tap(const TapOptions& options) {
     tap.name = options.name.empty() ? "vif%d" : options.name;
     const bool there = !options.name.empty() && ::if_nametoindex(options.name.c_str()) != 0;
     if (options.exists && !there) {
-        return Error{"--vif: there is no interface " + options.name +
-                     "; make it by 'ip tuntap add " + options.name + " mode tap', or use tap,vifname=" + options.name};
+        return Error{"--vif: there is no interface " + options.name + "; make it by 'ip tuntap add " + options.name +
+                     " mode tap', or use tap,vifname=" + options.name};
     }
     if (!options.exists && there) {
         return Error{"--vif: there is an interface " + options.name + " already; use tap=" + options.name +

@@ -12,7 +12,7 @@
 namespace parapet::net {
 
 struct TapOptions {
-    std::string name;   ///< empty: the kernel chooses
+    std::string name; ///< empty: the kernel chooses
     bool exists = false;
     std::string bridge; ///< empty: none
     std::optional<unsigned> mtu;

@@ -25,10 +25,10 @@ void TapEndpoint::hand_over(devices::Handover& handover) {
 void TapEndpoint::start(io::IoThread& io, Offloads accepted, Events events) {
     io_ = &io;
     events_ = std::move(events);
-    const unsigned flags = accepted.checksum ? TUN_F_CSUM | (accepted.tso4 ? TUN_F_TSO4 : 0) |
-                                                   (accepted.tso6 ? TUN_F_TSO6 : 0) |
-                                                   (accepted.tso4 || accepted.tso6 ? TUN_F_TSO_ECN : 0)
-                                             : 0;
+    const unsigned flags = accepted.checksum
+                               ? TUN_F_CSUM | (accepted.tso4 ? TUN_F_TSO4 : 0) | (accepted.tso6 ? TUN_F_TSO6 : 0) |
+                                     (accepted.tso4 || accepted.tso6 ? TUN_F_TSO_ECN : 0)
+                               : 0;
     if (::ioctl(queues_.front()->fd.get(), TUNSETOFFLOAD, flags) != 0) {
         events_.log("the offloads of " + name_ + " cannot be set (" + std::strerror(errno) + ")");
     }

@@ -67,9 +67,12 @@ void TxQueue::process() {
 
 bool TxQueue::fetch(abi::netif_tx_request& request) {
     switch (ring_.fetch(request)) {
-    case Fetch::request: return true;
-    case Fetch::broken: return broken("its index claims more requests than there are slots");
-    case Fetch::none: break;
+    case Fetch::request:
+        return true;
+    case Fetch::broken:
+        return broken("its index claims more requests than there are slots");
+    case Fetch::none:
+        break;
     }
     return false;
 }
@@ -153,8 +156,9 @@ bool TxQueue::well_formed(const Packet& packet) {
             return broken("a fragment crosses the end of its page");
         }
     }
-    if (packet.gso.type != 0 && (packet.gso.u.gso.size == 0 || (packet.gso.u.gso.type != abi::XEN_NETIF_GSO_TYPE_TCPV4 &&
-                                                              packet.gso.u.gso.type != abi::XEN_NETIF_GSO_TYPE_TCPV6))) {
+    if (packet.gso.type != 0 &&
+        (packet.gso.u.gso.size == 0 || (packet.gso.u.gso.type != abi::XEN_NETIF_GSO_TYPE_TCPV4 &&
+                                        packet.gso.u.gso.type != abi::XEN_NETIF_GSO_TYPE_TCPV6))) {
         return broken("segments of an unknown kind, or of no size");
     }
     return true;

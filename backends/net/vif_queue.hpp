@@ -28,11 +28,11 @@ struct VifContext {
     FrontendFeatures features;
     Credit credit; ///< of all queues together
     std::function<void(const std::string& why)> fail;
-    bool stopped = false; ///< no more ring is looked at
-    std::weak_ptr<void> alive{}; ///< for what is deferred: the connection
+    bool stopped = false;        ///< no more ring is looked at
+    std::weak_ptr<void> alive{}; ///< for what is deferred: the queues are
 };
 
-/// Runs `what` at the end of the round, if the connection is still there then.
+/// Runs `what` at the end of the round, if the queues are still there then.
 template <typename What>
 void defer(VifContext& vif, What what) {
     vif.io.defer([alive = vif.alive, what = std::move(what)] {

@@ -31,7 +31,10 @@ bool take(std::string_view& text, std::string_view prefix) {
 
 std::optional<std::uint64_t> bytes_per_second(std::string_view text) {
     auto number = take_number(text);
-    const std::uint64_t unit = take(text, "G") ? 1'000'000'000 : take(text, "M") ? 1'000'000 : take(text, "K") ? 1000 : 1;
+    const std::uint64_t unit = take(text, "G")   ? 1'000'000'000
+                               : take(text, "M") ? 1'000'000
+                               : take(text, "K") ? 1000
+                                                 : 1;
     const bool bits = take(text, "b");
     if (!number || (!bits && !take(text, "B")) || text != "/s" ||
         *number > std::numeric_limits<std::uint64_t>::max() / unit) {
@@ -56,7 +59,8 @@ Result<VifRate> parse_rate(std::string_view text) {
     const auto speed = bytes_per_second(text.substr(0, at));
     const std::string shown{text};
     if (!speed) {
-        return Error{"--vif: rate=" + shown + " is no rate; write it as in 10Mb/s or 1MB/s@20ms ([GMK]b/s or [GMK]B/s)"};
+        return Error{"--vif: rate=" + shown +
+                     " is no rate; write it as in 10Mb/s or 1MB/s@20ms ([GMK]b/s or [GMK]B/s)"};
     }
     VifRate rate;
     if (at != std::string_view::npos) {
@@ -71,8 +75,9 @@ Result<VifRate> parse_rate(std::string_view text) {
     }
     rate.bytes = *speed * rate.interval_us / 1'000'000;
     if (rate.bytes == 0) {
-        return Error{"--vif: rate=" + shown + " lets less than a byte pass in each interval; give a higher rate or a "
-                                              "longer interval"};
+        return Error{"--vif: rate=" + shown +
+                     " lets less than a byte pass in each interval; give a higher rate or a "
+                     "longer interval"};
     }
     return rate;
 }

@@ -90,8 +90,7 @@ Result<void> set_number(std::optional<unsigned>& to, std::string_view key, std::
                         unsigned most) {
     to = number(value, least, most);
     if (!to) {
-        return wrong(key, value,
-                     "is not a number from " + std::to_string(least) + " to " + std::to_string(most));
+        return wrong(key, value, "is not a number from " + std::to_string(least) + " to " + std::to_string(most));
     }
     return {};
 }
@@ -118,8 +117,7 @@ constexpr Key keys[] = {
          return draft.spec.tap_exists ? Error{"--vif: tap= names the interface already; leave vifname= out"}
                                       : set_name(draft.spec.tap_name, "vifname", value);
      }},
-    {"bridge",
-     [](Draft& draft, std::string_view value) { return set_name(draft.spec.bridge, "bridge", value); }},
+    {"bridge", [](Draft& draft, std::string_view value) { return set_name(draft.spec.bridge, "bridge", value); }},
     {"rate",
      [](Draft& draft, std::string_view value) -> Result<void> {
          auto rate = parse_rate(value);
@@ -138,10 +136,8 @@ constexpr Key keys[] = {
          draft.spec.forwards.push_back(*std::move(forward));
          return {};
      }},
-    {"mtu",
-     [](Draft& draft, std::string_view value) {
-         return set_number(draft.spec.mtu, "mtu", value, least_mtu, most_mtu);
-     }},
+    {"mtu", [](Draft& draft,
+               std::string_view value) { return set_number(draft.spec.mtu, "mtu", value, least_mtu, most_mtu); }},
     {"devid",
      [](Draft& draft, std::string_view value) { return set_number(draft.spec.devid, "devid", value, 0, 65535); }},
     {"queues",
@@ -187,13 +183,15 @@ constexpr Key keys[] = {
      }},
     {"script",
      [](Draft&, std::string_view value) -> Result<void> {
-         return wrong("script", value, "is not run here; use tap with bridge=, or tap=NAME for an interface that you "
-                                       "have set up");
+         return wrong("script", value,
+                      "is not run here; use tap with bridge=, or tap=NAME for an interface that you "
+                      "have set up");
      }},
     {"gatewaydev",
      [](Draft&, std::string_view value) -> Result<void> {
-         return wrong("gatewaydev", value, "needs a script, which is not run here; use tap=NAME for an interface that "
-                                           "you have set up");
+         return wrong("gatewaydev", value,
+                      "needs a script, which is not run here; use tap=NAME for an interface that "
+                      "you have set up");
      }},
 };
 

@@ -43,10 +43,10 @@ struct VifSpec {
     std::string ip; ///< for whoever reads the backend's nodes
     unsigned queues = 1;
     // tap
-    std::string tap_name;      ///< empty: the kernel chooses ("vif%d")
-    bool tap_exists = false;   ///< tap=NAME: opened, neither made nor changed
-    std::string bridge;        ///< empty: none
-    std::string socket_path;   ///< socket
+    std::string tap_name;              ///< empty: the kernel chooses ("vif%d")
+    bool tap_exists = false;           ///< tap=NAME: opened, neither made nor changed
+    std::string bridge;                ///< empty: none
+    std::string socket_path;           ///< socket
     std::vector<PortForward> forwards; ///< user
 };
 
