@@ -2,6 +2,7 @@
 #include "backends/net/link_endpoint.hpp"
 
 #include "backends/net/packet.hpp"
+#include "backends/net/segment.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -153,7 +154,21 @@ void LinkEndpoint::say(LinkMessage type) {
 // Frames from our guest.
 
 void LinkEndpoint::send(unsigned /*queue*/, OutFrame& frame) {
-    outgoing_.push_back(&frame);
+    const std::uint8_t type = frame.offload.gso_type;
+    const bool tso =
+        type == VIRTIO_NET_HDR_GSO_NONE || (type == VIRTIO_NET_HDR_GSO_TCPV4 ? peer_accepts_.tso4 : peer_accepts_.tso6);
+    if (!tso && up_) {
+        const auto segments = cut_segments(frame);
+        outgoing_.insert(outgoing_.end(), segments.begin(), segments.end());
+        if (segments.empty()) {
+            outgoing_.push_back(&frame); // the receiver finds that it takes no such frame
+        }
+    } else {
+        if (!peer_accepts_.checksum) {
+            finish_checksum(frame);
+        }
+        outgoing_.push_back(&frame);
+    }
     if (!flush_due_) {
         flush_due_ = true;
         ++operations_;
@@ -177,11 +192,6 @@ void LinkEndpoint::flush() {
     const std::size_t count = std::min(outgoing_.size(), most_in_flight);
     for (std::size_t i = 0; i < count; ++i) {
         OutFrame& frame = *outgoing_[i];
-        const bool tso = frame.offload.gso_type == VIRTIO_NET_HDR_GSO_NONE ||
-                         (frame.offload.gso_type == VIRTIO_NET_HDR_GSO_TCPV4 ? peer_accepts_.tso4 : peer_accepts_.tso6);
-        if (!tso || !peer_accepts_.checksum) {
-            finish_checksum(frame); // and leaves a large segment large
-        }
         LinkHeader header;
         header.offload = frame.offload;
         std::memcpy(frame.prefix.data(), &header, sizeof(header));
@@ -285,7 +295,7 @@ void LinkEndpoint::received(int result) {
             set_up(false);
             cancel_frames(); // it may not read any more
             flush();
-        } else if (waiting_ != nullptr && !stopped_ && acceptable(bytes)) {
+        } else if (heard_.type == LinkMessage::frame && waiting_ != nullptr && !stopped_ && acceptable(bytes)) {
             waiting_->offload = heard_.offload;
             std::exchange(waiting_, nullptr)->received(static_cast<int>(bytes));
         }

@@ -42,22 +42,6 @@ bool skip_extensions(const Reader& in, std::size_t& at, unsigned& protocol) {
     return false;
 }
 
-/// The sum of the pseudo-header for `length` bytes of TCP or UDP.
-ChecksumSum pseudo_header(std::span<const std::byte> headers, const Transport& found, std::size_t length) {
-    ChecksumSum sum;
-    sum.add(found.ipv6 ? headers.subspan(found.ip + 8, 32) : headers.subspan(found.ip + 12, 8));
-    const std::array<std::byte, 8> rest{std::byte(length >> 24),
-                                        std::byte(length >> 16),
-                                        std::byte(length >> 8),
-                                        std::byte(length),
-                                        std::byte{},
-                                        std::byte{},
-                                        std::byte{},
-                                        std::byte(found.tcp ? IPPROTO_TCP : IPPROTO_UDP)};
-    sum.add(rest);
-    return sum;
-}
-
 } // namespace
 
 std::optional<Transport> find_transport(std::span<const std::byte> headers) {
@@ -110,6 +94,21 @@ std::optional<Transport> find_transport(std::span<const std::byte> headers) {
     return found;
 }
 
+std::uint16_t pseudo_header_sum(std::span<const std::byte> headers, const Transport& found, std::size_t length) {
+    ChecksumSum sum;
+    sum.add(found.ipv6 ? headers.subspan(found.ip + 8, 32) : headers.subspan(found.ip + 12, 8));
+    const std::array<std::byte, 8> rest{std::byte(length >> 24),
+                                        std::byte(length >> 16),
+                                        std::byte(length >> 8),
+                                        std::byte(length),
+                                        std::byte{},
+                                        std::byte{},
+                                        std::byte{},
+                                        std::byte(found.tcp ? IPPROTO_TCP : IPPROTO_UDP)};
+    sum.add(rest);
+    return sum.folded();
+}
+
 bool ask_checksum(std::span<const std::byte> headers, virtio_net_hdr& offload) {
     const auto found = find_transport(headers);
     if (!found) {
@@ -133,7 +132,7 @@ bool ask_segments(std::span<std::byte> headers, std::size_t frame_bytes, bool ip
     offload.hdr_len = found->end;
     offload.gso_size = size;
     offload.gso_type = ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-    const std::uint16_t sum = pseudo_header(headers, *found, frame_bytes - found->start).folded();
+    const std::uint16_t sum = pseudo_header_sum(headers, *found, frame_bytes - found->start);
     std::memcpy(&headers[found->start + tcp_checksum_at], &sum, sizeof(sum));
     return true;
 }

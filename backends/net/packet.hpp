@@ -27,6 +27,10 @@ struct Transport {
 /// `headers`: the frame's first bytes. Nothing: no TCP or UDP, a fragment, or headers that do not fit.
 [[nodiscard]] std::optional<Transport> find_transport(std::span<const std::byte> headers);
 
+/// The folded sum of the pseudo-header for `length` bytes from the TCP or UDP header on.
+[[nodiscard]] std::uint16_t pseudo_header_sum(std::span<const std::byte> headers, const Transport& found,
+                                              std::size_t length);
+
 /// Asks for the checksum. False: there is nothing to sum.
 [[nodiscard]] bool ask_checksum(std::span<const std::byte> headers, virtio_net_hdr& offload);
 /// Asks for segments of `size` bytes of payload, and their checksums; writes the pseudo-header's sum into `headers`, as
