@@ -16,7 +16,7 @@ namespace {
 constexpr int backlog = 1; // a cable has two ends
 
 Error failed(const std::string& path, const std::string& what, int error, const std::string& remedy) {
-    return Error{"--vif: socket=" + path + ": " + what + " (" + std::strerror(error) + "); " + remedy};
+    return Error{"socket=" + path + ": " + what + " (" + std::strerror(error) + "); " + remedy};
 }
 
 } // namespace

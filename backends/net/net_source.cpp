@@ -19,7 +19,7 @@ public:
     NetSource(VifSpec spec, unsigned id, std::unique_ptr<Endpoint> endpoint)
         : spec_{std::move(spec)}, id_{id}, endpoint_{std::move(endpoint)} {}
 
-    [[nodiscard]] std::string kind() const override { return "vif"; }
+    [[nodiscard]] std::string kind() const override { return std::string{vif_device_kind}; }
     [[nodiscard]] unsigned id() const override { return id_; }
     [[nodiscard]] std::string describe() const override {
         std::string text = "vif" + std::to_string(id_) + ' ' + endpoint_->describe() + ", " + to_string(spec_.mac);
@@ -44,7 +44,10 @@ private:
 devices::Handover NetSource::to_handover() && {
     devices::Handover handover;
     boost::json::object& to = handover.description;
-    to = {{"kind", "vif"}, {"id", id_}, {"mac", to_string(spec_.mac)}, {"queues", spec_.queues}, {"ip", spec_.ip}};
+    to = {{"kind", kind()}, {"mac", to_string(spec_.mac)}, {"queues", spec_.queues}, {"ip", spec_.ip}};
+    if (spec_.devid) {
+        to["devid"] = *spec_.devid;
+    }
     if (spec_.mtu) {
         to["mtu"] = *spec_.mtu;
     }
@@ -62,6 +65,8 @@ devices::Handover NetSource::to_handover() && {
     endpoint_->hand_over(handover);
     return handover;
 }
+
+constexpr unsigned most_devid = 65535;
 
 /// Reads a description that may say anything.
 class Description {
@@ -91,6 +96,7 @@ std::optional<VifSpec> read_spec(const boost::json::object& object) {
     }
     spec.mac = *mac;
     spec.ip = in.get<std::string>("ip").value_or("");
+    spec.devid = in.get<unsigned>("devid");
     spec.mtu = in.get<unsigned>("mtu");
     spec.trusted = in.get<bool>("trusted");
     if (const auto* rate = object.if_contains("rate")) {
@@ -100,7 +106,7 @@ std::optional<VifSpec> read_spec(const boost::json::object& object) {
         }
         spec.rate = VifRate{(*numbers)[0], (*numbers)[1]};
     }
-    return spec;
+    return spec.devid.value_or(0) <= most_devid ? std::optional{spec} : std::nullopt;
 }
 
 std::unique_ptr<Endpoint> read_endpoint(devices::Handover& handover, unsigned queues) {
@@ -158,14 +164,14 @@ Result<std::unique_ptr<devices::DeviceSource>> open_vif(const VifSpec& spec, uns
         std::make_unique<NetSource>(spec, spec.devid.value_or(id), *std::move(endpoint))};
 }
 
-Result<std::unique_ptr<devices::DeviceSource>> net_from_handover(devices::Handover handover) {
+Result<std::unique_ptr<devices::DeviceSource>> net_from_handover(devices::Handover handover, unsigned default_id) {
     const auto spec = read_spec(handover.description);
-    const auto id = Description{handover.description}.get<unsigned>("id");
     auto endpoint = spec ? read_endpoint(handover, spec->queues) : nullptr;
-    if (endpoint == nullptr || !id || *id > 65535) {
+    if (endpoint == nullptr) {
         return Error{"the description of the interface to attach is malformed; use 'parapet attach' of this version"};
     }
-    return std::unique_ptr<devices::DeviceSource>{std::make_unique<NetSource>(*spec, *id, std::move(endpoint))};
+    return std::unique_ptr<devices::DeviceSource>{
+        std::make_unique<NetSource>(*spec, spec->devid.value_or(default_id), std::move(endpoint))};
 }
 
 } // namespace parapet::net

@@ -71,10 +71,10 @@ Result<pid_t> spawn(std::vector<std::string> arguments, int socket, int errors) 
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (error == ENOENT) {
-        return Error{"--vif: the endpoint user needs passt, which is not installed; on Debian: apt-get install passt"};
+        return Error{"the endpoint user needs passt, which is not installed; on Debian: apt-get install passt"};
     }
     if (error != 0) {
-        return Error{std::string{"--vif: cannot start passt ("} + std::strerror(error) + "); try passt --version"};
+        return Error{std::string{"cannot start passt ("} + std::strerror(error) + "); try passt --version"};
     }
     return child;
 }
@@ -156,11 +156,11 @@ std::string passt_complaint(const std::string& output) {
 Result<UniqueFd> start_passt(const VifSpec& spec) {
     std::array<int, 2> pair{}, errors{};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-        return Error{std::string{"--vif: cannot make a socket ("} + std::strerror(errno) + "); raise ulimit -n"};
+        return Error{std::string{"cannot make a socket ("} + std::strerror(errno) + "); raise ulimit -n"};
     }
     UniqueFd ours{pair[0]}, theirs{pair[1]};
     if (::pipe2(errors.data(), O_CLOEXEC) != 0) {
-        return Error{std::string{"--vif: cannot make a pipe ("} + std::strerror(errno) + "); raise ulimit -n"};
+        return Error{std::string{"cannot make a pipe ("} + std::strerror(errno) + "); raise ulimit -n"};
     }
     const UniqueFd read_end{errors[0]};
     UniqueFd write_end{errors[1]};
@@ -178,12 +178,12 @@ Result<UniqueFd> start_passt(const VifSpec& spec) {
     const std::string output = read_all(read_end.get(), until);
     const auto status = wait_for(*child, until);
     if (!status) {
-        return Error{"--vif: passt does not come up within ten seconds; try 'passt --foreground --debug'"};
+        return Error{"passt does not come up within ten seconds; try 'passt --foreground --debug'"};
     }
     if (*status != 0) {
         std::string complaint = passt_complaint(output);
         const bool port = complaint.find("bind") != std::string::npos;
-        return Error{"--vif: passt could not start: " + (complaint.empty() ? "it gave no reason" : complaint) +
+        return Error{"passt could not start: " + (complaint.empty() ? "it gave no reason" : complaint) +
                      (port ? "; the port is in use, or below 1024: give another one in forward="
                            : "; try 'passt --foreground'")};
     }

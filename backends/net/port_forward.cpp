@@ -45,7 +45,7 @@ bool take_address(std::string_view& rest, std::string& address) {
 } // namespace
 
 Result<PortForward> parse_forward(std::string_view text) {
-    const std::string shown = "--vif: forward=" + std::string{text};
+    const std::string shown = "forward=" + std::string{text};
     PortForward forward;
     std::string_view rest = text;
     if (rest.starts_with("tcp:") || rest.starts_with("udp:")) {

@@ -17,7 +17,7 @@ namespace parapet::net {
 namespace {
 
 Error failed(const std::string& what, int error, const std::string& remedy) {
-    return Error{"--vif: cannot " + what + " (" + std::strerror(error) + "); " + remedy};
+    return Error{"cannot " + what + " (" + std::strerror(error) + "); " + remedy};
 }
 
 ifreq request_for(const std::string& name) {
@@ -93,11 +93,11 @@ Result<TapDevice> open_tap(const TapOptions& options) {
     tap.name = options.name.empty() ? "vif%d" : options.name;
     const bool there = !options.name.empty() && ::if_nametoindex(options.name.c_str()) != 0;
     if (options.exists && !there) {
-        return Error{"--vif: there is no interface " + options.name + "; make it by 'ip tuntap add " + options.name +
+        return Error{"there is no interface " + options.name + "; make it by 'ip tuntap add " + options.name +
                      " mode tap', or use tap,vifname=" + options.name};
     }
     if (!options.exists && there) {
-        return Error{"--vif: there is an interface " + options.name + " already; use tap=" + options.name +
+        return Error{"there is an interface " + options.name + " already; use tap=" + options.name +
                      ", or another vifname="};
     }
     for (unsigned i = 0; i < options.queues; ++i) {

@@ -59,23 +59,22 @@ Result<VifRate> parse_rate(std::string_view text) {
     const auto speed = bytes_per_second(text.substr(0, at));
     const std::string shown{text};
     if (!speed) {
-        return Error{"--vif: rate=" + shown +
-                     " is no rate; write it as in 10Mb/s or 1MB/s@20ms ([GMK]b/s or [GMK]B/s)"};
+        return Error{"rate=" + shown + " is no rate; write it as in 10Mb/s or 1MB/s@20ms ([GMK]b/s or [GMK]B/s)"};
     }
     VifRate rate;
     if (at != std::string_view::npos) {
         const auto interval = microseconds(text.substr(at + 1));
         if (!interval) {
-            return Error{"--vif: rate=" + shown + ": the interval after @ is a number of us, ms or s up to a minute"};
+            return Error{"rate=" + shown + ": the interval after @ is a number of us, ms or s up to a minute"};
         }
         rate.interval_us = *interval;
     }
     if (*speed > std::numeric_limits<std::uint64_t>::max() / rate.interval_us) {
-        return Error{"--vif: rate=" + shown + " is more than can be counted; leave rate= out for no limit"};
+        return Error{"rate=" + shown + " is more than can be counted; leave rate= out for no limit"};
     }
     rate.bytes = *speed * rate.interval_us / 1'000'000;
     if (rate.bytes == 0) {
-        return Error{"--vif: rate=" + shown +
+        return Error{"rate=" + shown +
                      " lets less than a byte pass in each interval; give a higher rate or a "
                      "longer interval"};
     }

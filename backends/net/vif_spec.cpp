@@ -12,7 +12,7 @@ namespace parapet::net {
 namespace {
 
 Error wrong(std::string_view key, std::string_view value, std::string_view why) {
-    return Error{"--vif: " + std::string{key} + '=' + std::string{value} + ' ' + std::string{why}};
+    return Error{"" + std::string{key} + '=' + std::string{value} + ' ' + std::string{why}};
 }
 
 std::optional<unsigned> number(std::string_view text, unsigned least, unsigned most) {
@@ -39,7 +39,7 @@ struct Draft {
 
 Result<void> set_endpoint(Draft& draft, EndpointKind kind, std::string named) {
     if (draft.endpoint && *draft.endpoint != kind) {
-        return Error{"--vif: " + draft.named + " and " + named + " name two endpoints; an interface has one"};
+        return Error{"" + draft.named + " and " + named + " name two endpoints; an interface has one"};
     }
     draft.endpoint = kind;
     draft.named = std::move(named);
@@ -51,9 +51,9 @@ Result<void> set_endpoint_word(Draft& draft, std::string_view word) {
         return set_endpoint(draft, word == "user" ? EndpointKind::user : EndpointKind::tap, std::string{word});
     }
     if (word == "socket") {
-        return Error{"--vif: socket needs the path that both domains name; write socket=PATH"};
+        return Error{"socket needs the path that both domains name; write socket=PATH"};
     }
-    return Error{"--vif: '" + std::string{word} +
+    return Error{"'" + std::string{word} +
                  "' is no endpoint and no KEY=VALUE; the endpoints are user, tap, tap=NAME and socket=PATH"};
 }
 
@@ -114,7 +114,7 @@ constexpr Key keys[] = {
     {"socket", set_socket},
     {"vifname",
      [](Draft& draft, std::string_view value) {
-         return draft.spec.tap_exists ? Error{"--vif: tap= names the interface already; leave vifname= out"}
+         return draft.spec.tap_exists ? Error{"tap= names the interface already; leave vifname= out"}
                                       : set_name(draft.spec.tap_name, "vifname", value);
      }},
     {"bridge", [](Draft& draft, std::string_view value) { return set_name(draft.spec.bridge, "bridge", value); }},
@@ -203,7 +203,7 @@ Result<void> set_part(Draft& draft, std::string_view part) {
     const std::string_view name = part.substr(0, equals);
     const auto* key = std::find_if(std::begin(keys), std::end(keys), [&](const Key& k) { return k.name == name; });
     if (key == std::end(keys)) {
-        return Error{"--vif: there is no option '" + std::string{name} +
+        return Error{"there is no option '" + std::string{name} +
                      "='; see docs/devices.md (mac, rate, mtu, forward, bridge, vifname, tap, socket, queues, …)"};
     }
     return key->set(draft, part.substr(equals + 1));
@@ -213,19 +213,19 @@ Result<void> set_part(Draft& draft, std::string_view part) {
 Result<void> check(const VifSpec& spec) {
     const bool tap = spec.endpoint == EndpointKind::tap;
     if (!tap && !(spec.tap_name.empty() && spec.bridge.empty())) {
-        return Error{"--vif: vifname= and bridge= are for the endpoint tap; leave them out, or use tap"};
+        return Error{"vifname= and bridge= are for the endpoint tap; leave them out, or use tap"};
     }
     if (spec.endpoint != EndpointKind::user && !spec.forwards.empty()) {
-        return Error{"--vif: forward= is for the endpoint user; leave it out, or use user"};
+        return Error{"forward= is for the endpoint user; leave it out, or use user"};
     }
     if (spec.tap_exists && !spec.bridge.empty()) {
-        return Error{"--vif: tap= takes an interface as it is; put it into the bridge yourself, or use tap,vifname="};
+        return Error{"tap= takes an interface as it is; put it into the bridge yourself, or use tap,vifname="};
     }
     for (std::size_t i = 0; i < spec.forwards.size(); ++i) {
         for (std::size_t j = 0; j < i; ++j) {
             const PortForward &a = spec.forwards[i], &b = spec.forwards[j];
             if (a.udp == b.udp && a.host_port == b.host_port && a.host_address == b.host_address) {
-                return Error{"--vif: forward= names the host's port " + std::to_string(a.host_port) + " twice"};
+                return Error{"forward= names the host's port " + std::to_string(a.host_port) + " twice"};
             }
         }
     }

@@ -53,7 +53,7 @@ struct VifSpec {
 inline constexpr unsigned max_queues = 8;
 inline constexpr unsigned least_mtu = 68, most_mtu = 65520;
 
-/// The sentence of an Error names `--vif` and the part that is wrong.
+/// The sentence of an Error names the part that is wrong; whoever shows it puts "--vif: " before.
 Result<VifSpec> parse_vif(std::string_view text);
 
 /// RATE of xl: "10Mb/s", "1MB/s@20ms", "250Kb/s@1s".

@@ -176,10 +176,10 @@ TEST_F(Passt, GoesWithItsSocket) {
 TEST_F(Passt, IsHandedOver) {
     auto source = open_vif(*parse_vif("user,mac=00:16:3e:1:2:3,rate=1MB/s"), 1);
     ASSERT_TRUE(source.ok());
-    auto taken = net_from_handover(std::move(**source).to_handover());
+    auto taken = net_from_handover(std::move(**source).to_handover(), 9);
     ASSERT_TRUE(taken.ok()) << taken.error().message;
-    EXPECT_EQ((*taken)->id(), 1u);
-    EXPECT_EQ((*taken)->describe(), "vif1 user, 00:16:3e:01:02:03");
+    EXPECT_EQ((*taken)->id(), 9u); // the domain's next
+    EXPECT_EQ((*taken)->describe(), "vif9 user, 00:16:3e:01:02:03");
 }
 
 TEST(NetHandover, ChecksTheDescription) {
@@ -189,10 +189,9 @@ TEST(NetHandover, ChecksTheDescription) {
         for (std::size_t i = 0; i < descriptors; ++i) {
             handover.descriptors.emplace_back(::open("/dev/null", O_RDWR | O_CLOEXEC));
         }
-        return !net_from_handover(std::move(handover)).ok();
+        return !net_from_handover(std::move(handover), 9).ok();
     };
-    const boost::json::object good{
-        {"kind", "vif"}, {"id", 0}, {"mac", "00:16:3e:00:00:01"}, {"queues", 1}, {"endpoint", "user"}};
+    const boost::json::object good{{"kind", "vif"}, {"mac", "00:16:3e:00:00:01"}, {"queues", 1}, {"endpoint", "user"}};
     EXPECT_FALSE(refused(good, 1));
     EXPECT_TRUE(refused(good, 0));
     EXPECT_TRUE(refused(good, 2));
@@ -203,8 +202,7 @@ TEST(NetHandover, ChecksTheDescription) {
     };
     EXPECT_TRUE(changed("mac", "ff:ff:ff:ff:ff:ff"));
     EXPECT_TRUE(changed("mac", 7));
-    EXPECT_TRUE(changed("id", -1));
-    EXPECT_TRUE(changed("id", "0"));
+    EXPECT_TRUE(changed("devid", 65536));
     EXPECT_TRUE(changed("queues", 9));
     EXPECT_TRUE(changed("queues", 0));
     EXPECT_TRUE(changed("endpoint", "carrier pigeon"));

@@ -216,14 +216,14 @@ TEST_F(Tap, Reconnects) {
 }
 
 TEST_F(Tap, SpreadsFlowsOverItsQueues) {
-    auto source = open_vif(*parse_vif("tap,vifname=tap-mq,queues=2,mtu=1400,mac=00:16:3e:0:0:1"), 4);
+    auto source = open_vif(*parse_vif("tap,devid=4,vifname=tap-mq,queues=2,mtu=1400,mac=00:16:3e:0:0:1"), 0);
     ASSERT_TRUE(source.ok()) << source.error().message;
     EXPECT_EQ((*source)->kind(), "vif");
     EXPECT_EQ((*source)->id(), 4u);
     EXPECT_EQ((*source)->describe(), "vif4 tap tap-mq, 00:16:3e:00:00:01");
     auto handover = std::move(**source).to_handover();
     EXPECT_EQ(handover.descriptors.size(), 2u);
-    auto taken = net_from_handover(std::move(handover));
+    auto taken = net_from_handover(std::move(handover), 9);
     ASSERT_TRUE(taken.ok()) << taken.error().message;
     EXPECT_EQ((*taken)->describe(), "vif4 tap tap-mq, 00:16:3e:00:00:01");
 }
