@@ -11,6 +11,7 @@ export PARAPET_TOP PARAPET_CACHE
 # What a build of everything and its tests need, as Debian 12 names it.
 PARAPET_BUILD_PACKAGES=(
     gcc g++ cmake ninja-build ccache pkg-config python3 util-linux
+    passt
     libgtest-dev libxen-dev libc6-dev linux-libc-dev
     libboost-program-options1.81-dev liburing-dev libseccomp-dev
     zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev libmd-dev

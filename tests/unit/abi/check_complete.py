@@ -18,6 +18,7 @@ NOT_ABI = re.compile(r"""
   | (COMPAT|XEN)_FLEX_ARRAY_DIM | XEN_HAVE_PV_\w+ | PRI\w+    # for the headers themselves, and for printf
   | machine_to_phys_mapping | XEN_CPUID | xen_wc_sec_hi | xen_vga_console_info(_t)?
   | GNTTABOP_error_msgs
+  | XEN_PAGE_SHIFT                        # of ring.h's macros
   | XEN_EMULATE_PREFIX                    # bytes; abi_test.cpp compares them
   | XEN_PAGE_SHIFT | blkif_(vdev|sector)_t # of ring.h's macros; types
   | XS_WRITE_(NONE|CREATE|CREATE_EXCL)    # strings of a protocol before transactions
@@ -26,6 +27,9 @@ NOT_ABI = re.compile(r"""
 NOT_ABI_RECORDS = {"xsd_errors", *(f"{ring}_{part}" for ring in ("blkif",)  # rings: iorings/rings
                                     for part in ("sring", "sring_entry", "front_ring", "back_ring"))}
 FLEXIBLE_ARRAYS = {"xen_build_id.buf", "physdev_pci_device_add.optarr"}  # C++ has none; the sizes say where they begin
+# What ring.h makes of the requests and responses: iorings/rings.
+NOT_ABI_RECORDS |= {f"{ring}_{part}" for ring in ("netif_tx", "netif_rx", "xen_netif_ctrl")
+                    for part in ("sring", "sring_entry", "front_ring", "back_ring")}
 
 # In pv-abi/, but in no public header of Xen: the processor's, the BIOS's, or a convention that only code states.
 OURS_ALONE = re.compile(r"TRAP_\w+|PFEC_\w+|TI_(DPL_MASK|IF)|E820_\w+|MEMOP_\w+|HYPERCALL_(STUB_BYTES|PAGE_STUBS)"

@@ -15,6 +15,7 @@
 #include "pv-abi/memory.hpp"
 #include "pv-abi/mmu.hpp"
 #include "pv-abi/multicall.hpp"
+#include "pv-abi/netif.hpp"
 #include "pv-abi/physdev.hpp"
 #include "pv-abi/sched.hpp"
 #include "pv-abi/shared_info.hpp"

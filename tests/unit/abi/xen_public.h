@@ -19,6 +19,7 @@
 #include <xen/grant_table.h>
 #include <xen/io/blkif.h>
 #include <xen/io/console.h>
+#include <xen/io/netif.h>
 #include <xen/io/xs_wire.h>
 #include <xen/memory.h>
 #include <xen/nmi.h>
