@@ -11,7 +11,16 @@
 #include <xen/event_channel.h>
 #include <xen/features.h>
 #include <xen/grant_table.h>
+// clang-format off
+#define xen_mb() __atomic_thread_fence(__ATOMIC_SEQ_CST) // NOLINT: what io/ring.h wants from whoever includes it
+#define xen_rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE) // NOLINT
+#define xen_wmb() __atomic_thread_fence(__ATOMIC_RELEASE) // NOLINT
+// clang-format on
+#include <xen/io/blkif.h>
 #include <xen/io/console.h>
+#include <xen/io/netif.h>
+#include <xen/io/protocols.h>
+#include <xen/io/xenbus.h>
 #include <xen/io/xs_wire.h>
 #include <xen/memory.h>
 #include <xen/nmi.h>

@@ -115,6 +115,24 @@ long notify_port(evtchn_port_t port) {
     return event_channel_op(EVTCHNOP_send, &request);
 }
 
+long alloc_port(domid_t remote) {
+    evtchn_alloc_unbound request{};
+    request.dom = DOMID_SELF;
+    request.remote_dom = remote;
+    const long error = event_channel_op(EVTCHNOP_alloc_unbound, &request);
+    return error != 0 ? error : request.port;
+}
+
+void wait_for_port(evtchn_port_t port, uint64_t until_ns) {
+    sched_poll poll{};
+    set_xen_guest_handle(poll.ports, &port);
+    poll.nr_ports = 1;
+    poll.timeout = until_ns;
+    if (sched_op(SCHEDOP_poll, &poll) != 0) {
+        sched_op(SCHEDOP_yield);
+    }
+}
+
 void mask_events() {
     __atomic_store_n(&this_vcpu().evtchn_upcall_mask, 1, __ATOMIC_SEQ_CST);
 }

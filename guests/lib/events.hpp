@@ -34,6 +34,10 @@ void clear_port(evtchn_port_t port);
 /// Unmasks through the hypervisor, which raises the upcall where the port is pending.
 long unmask_port(evtchn_port_t port);
 long notify_port(evtchn_port_t port);
+/// A port that the host's backends may bind: the guest's end of a device's event channel.
+long alloc_port(domid_t remote = 0);
+/// Sleeps until the port is pending or system time is `until_ns`. Clear the port before you look at what it announces.
+void wait_for_port(evtchn_port_t port, uint64_t until_ns);
 
 /// The virtual interrupt flag. Unmasking takes what is pending at once.
 void mask_events();
