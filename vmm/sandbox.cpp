@@ -5,6 +5,8 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <memory>
 #include <sched.h>
@@ -104,9 +106,11 @@ constexpr scmp_arg_cmp equal(unsigned argument, scmp_datum_t value) {
 }
 
 void add_conditional(Rules& rules) {
-    // KVM's ioctls on whatever is open, and the terminal's modes.
+    // KVM's ioctls on whatever is open, the terminal's modes, and what the frontend of a tap can take, which is known
+    // when it connects.
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), masked(1, 0xff00, KVMIO << 8));
-    for (const scmp_datum_t request : {TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, FIONBIO, FIONREAD}) {
+    for (const scmp_datum_t request : std::initializer_list<scmp_datum_t>{TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ,
+                                                                          FIONBIO, FIONREAD, TUNSETOFFLOAD}) {
         rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), equal(1, request));
     }
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), masked(2, PROT_EXEC, 0));

@@ -47,6 +47,8 @@ Ctrl-] leaves the console and ends the domain.
   --append TEXT        added to the command line
   --boot-entry ENTRY   without KERNEL: which entry of the first disk's boot menu, by title, id or number ("1>0" within
                        a submenu) [its default]
+  --vif SPEC           a network interface, in xl's syntax, with an endpoint: user (no root needed), tap, or a socket
+                       to another domain, for example user,forward=tcp:2222:22; may be repeated
   --memory SIZE        memory: a whole number with K, M, G or T, or B for bytes; without a letter MiB [512M]
   --name NAME          the domain's name: letters, digits and . _ - [the kernel's file name, with -2, -3, ... where
                        a domain of that name runs already]

@@ -118,6 +118,15 @@ Result<void> add_disk(RunOptions& options, const std::string& text) {
     return {};
 }
 
+Result<void> add_vif(RunOptions& options, const std::string& text) {
+    auto spec = net::parse_vif(text);
+    if (!spec) {
+        return Error{"--vif: " + spec.error().message};
+    }
+    options.vifs.push_back(*std::move(spec));
+    return {};
+}
+
 using Setter = std::function<Result<void>(RunOptions&, const std::string&)>;
 
 struct RunOption {
@@ -155,6 +164,7 @@ const std::map<std::string, RunOption>& run_option_table() {
     static const std::map<std::string, RunOption> table{{"kernel", {true, false, text(&RunOptions::kernel)}},
                                                         {"initrd", {true, true, add_initrd}},
                                                         {"disk", {true, true, add_disk}},
+                                                        {"vif", {true, true, add_vif}},
                                                         {"cmdline", {true, false, set_cmdline}},
                                                         {"append", {true, false, text(&RunOptions::append)}},
                                                         {"boot-entry", {true, false, set_boot_entry}},

@@ -4,6 +4,7 @@
 
 #include "backends/console/console_streams.hpp"
 #include "backends/disk/disk_spec.hpp"
+#include "backends/net/vif_spec.hpp"
 #include "support/result.hpp"
 
 #include <chrono>
@@ -34,6 +35,7 @@ struct RunOptions {
     std::vector<std::string> initrds;
     std::string cmdline;
     std::vector<disk::DiskSpec> disks;
+    std::vector<net::VifSpec> vifs;
     bool cmdline_given = false;            ///< Otherwise a boot entry's counts.
     std::string append;                    ///< Added to the command line, whosever it is.
     std::string boot_image;                ///< The disk whose boot configuration counts where no kernel is given.
