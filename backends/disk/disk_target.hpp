@@ -47,6 +47,7 @@ public:
     [[nodiscard]] virtual const Geometry& geometry() const = 0;
     virtual void submit(TargetRequest& request) = 0;
     /// Calls `changed` when the geometry changes (a file that was grown, a server that came back).
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): who overrides it keeps it
     virtual void watch(std::function<void()> /*changed*/) {}
 };
 
