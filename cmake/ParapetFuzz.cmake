@@ -4,6 +4,11 @@
 # the test NAME_short.
 option(PARAPET_FUZZ "Build libFuzzer targets (clang only)" OFF)
 find_program(PARAPET_FUZZ_CXX NAMES clang++-14 clang++)
+# Its run-time library is a package of its own (libclang-rt-14-dev).
+if(PARAPET_FUZZ_CXX)
+  execute_process(COMMAND ${PARAPET_FUZZ_CXX} -print-file-name=lib/linux/libclang_rt.fuzzer-x86_64.a
+    OUTPUT_VARIABLE PARAPET_FUZZ_RUNTIME OUTPUT_STRIP_TRAILING_WHITESPACE)
+endif()
 
 function(parapet_add_fuzzer name)
   cmake_parse_arguments(arg "" "" "SRCS" ${ARGN})
@@ -18,7 +23,7 @@ function(parapet_add_fuzzer name)
     target_link_libraries(${name} PRIVATE parapet_flags)
     target_compile_options(${name} PRIVATE ${flags})
     target_link_options(${name} PRIVATE ${flags})
-  elseif(PARAPET_FUZZ_CXX AND NOT PARAPET_SANITIZE)
+  elseif(EXISTS "${PARAPET_FUZZ_RUNTIME}" AND NOT PARAPET_SANITIZE)
     set(objects)
     foreach(source ${arg_SRCS})
       cmake_path(GET source STEM stem)

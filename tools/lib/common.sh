@@ -17,7 +17,7 @@ PARAPET_BUILD_PACKAGES=(
     zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev libmd-dev
     libnbd-dev nbdkit qemu-utils
 )
-PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)
+PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
 # What a rig run needs beyond that.
 PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux e2fsprogs iproute2)
 
