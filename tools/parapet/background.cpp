@@ -46,7 +46,12 @@ int wait_for_domain(int report) {
         return exit_failed;
     }
     if (std::getline(words >> std::ws, log) && !log.empty()) {
-        std::fprintf(stderr, "parapet: the domain ended before its guest ran: '%s' says why\n", log.c_str());
+        const int fd = ::open(log.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0) {
+            const UniqueFd owned{fd};
+            std::fputs(read_all(fd).c_str(), stderr);
+            ::unlink(log.c_str());
+        }
     }
     return status;
 }
@@ -94,10 +99,13 @@ Result<Background::Outcome> Background::split() {
     return Outcome{std::nullopt, std::move(write_end)};
 }
 
-void Background::settle(int log, const std::string& log_path) {
+void Background::use_log(int log, const std::string& log_path) {
     log_path_ = log_path;
-    (void)!::chdir("/");
     ::dup2(log, STDERR_FILENO);
+}
+
+void Background::leave_folder() {
+    (void)!::chdir("/");
 }
 
 void Background::running(const std::string& name) {

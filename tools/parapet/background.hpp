@@ -3,9 +3,11 @@
 // runs, or says why not.
 //
 //   first process ── fork ── setsid ── fork ──▶ the domain's process
-//        ▲                                         │ errors: on the user's standard error
-//        └─────────────── pipe ◀── "R NAME" ───────┤ opened all, about to be confined: standard error is the log
-//                                  "X STATUS LOG"  │ ended before
+//        ▲                                         │ from its name's claim on, standard error is the log
+//        └─────────────── pipe ◀── "R NAME" ───────┤ its guest runs
+//                                  "X STATUS LOG"  │ ended before: the first process prints the log
+//
+// So neither the domain's process nor a helper that it starts keeps the user's terminal or pipe.
 #pragma once
 
 #include "support/result.hpp"
@@ -26,10 +28,14 @@ public:
     static Result<Outcome> split();
 
     explicit Background(UniqueFd report) : report_{std::move(report)} {}
-    /// Lets go of the user's terminal and folder; from now on `log` is standard error.
-    void settle(int log, const std::string& log_path);
+    /// From now on `log` is standard error.
+    void use_log(int log, const std::string& log_path);
+    /// All is open that the user named: lets go of the user's folder.
+    void leave_folder();
     /// The guest runs: the first process prints its name and ends.
     void running(const std::string& name);
+    [[nodiscard]] bool waited_for() const { return report_.valid(); }
+    /// The domain ended, and its log is complete.
     void ended(int status);
 
 private:

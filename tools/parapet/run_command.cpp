@@ -27,6 +27,7 @@ public:
 private:
     Result<void> claim_name(RunOptions& options);
     DomainEnd start(const RunOptions& options, const Incarnation& incarnation);
+    void settle_log();
 
     std::optional<Background> background_;
     std::optional<control::NameClaim> claim_;
@@ -42,6 +43,9 @@ Result<void> NamedDomain::claim_name(RunOptions& options) {
     claim_.emplace(*std::move(claim));
     server_.emplace(claim_->listener(), claim_->name());
     options.name = claim_->name();
+    if (background_) {
+        background_->use_log(claim_->sweeper().log_input(), claim_->log_path());
+    }
     return {};
 }
 
@@ -49,13 +53,23 @@ DomainEnd NamedDomain::start(const RunOptions& options, const Incarnation& incar
     DomainSurroundings surroundings;
     surroundings.control = &*server_;
     if (background_) {
-        surroundings.before_confined = [this] {
-            background_->settle(claim_->sweeper().log_input(), claim_->log_path());
-        };
+        surroundings.before_confined = [this] { background_->leave_folder(); };
         surroundings.running = [this] { background_->running(claim_->name()); };
     }
     last_end_ = start_domain(options, incarnation, surroundings);
     return last_end_;
+}
+
+/// A log that nobody will miss goes; one that the first process is about to print is completed.
+void NamedDomain::settle_log() {
+    using Kind = DomainEnd::Kind;
+    const Kind kind = last_end_.kind;
+    const bool wanted = kind == Kind::crashed || kind == Kind::timed_out || kind == Kind::failed;
+    if (claim_ && !background_->waited_for() && !wanted) {
+        claim_->sweeper().forget_log();
+    }
+    server_.reset();
+    claim_.reset();
 }
 
 int NamedDomain::run(const RunOptions& options) {
@@ -71,12 +85,8 @@ int NamedDomain::run(const RunOptions& options) {
         server_->farewell(std::string{outcome_name(last_end_.kind)}, last_end_.message);
     }
     if (background_) {
+        settle_log();
         background_->ended(status);
-        using Kind = DomainEnd::Kind;
-        const Kind kind = last_end_.kind;
-        if (claim_ && (kind == Kind::powered_off || kind == Kind::left || kind == Kind::rebooted)) {
-            claim_->sweeper().forget_log(); // of no interest any more
-        }
     }
     return status;
 }

@@ -86,7 +86,8 @@ Result<void> Client::send(FrameKind kind, std::string_view payload, std::span<co
     std::string_view left = frame;
     const auto until = Clock::now() + patience;
     while (!left.empty()) {
-        const Sent sent = send_some(socket_.get(), left, left.size() == frame.size() ? descriptors : std::span<const int>{});
+        const Sent sent =
+            send_some(socket_.get(), left, left.size() == frame.size() ? descriptors : std::span<const int>{});
         left.remove_prefix(sent.bytes);
         if (sent.error == EAGAIN && !wait_for(socket_.get(), POLLOUT, until)) {
             return Error{"domain '" + name_ + "' does not answer in time"};

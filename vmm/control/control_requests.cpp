@@ -17,7 +17,8 @@ namespace {
 namespace json = boost::json;
 
 json::object describe(const DeviceInfo& device) {
-    return {{"kind", device.kind},   {"id", device.id},           {"name", device.name}, {"description", device.description},
+    return {{"kind", device.kind},   {"id", device.id},
+            {"name", device.name},   {"description", device.description},
             {"state", device.state}, {"statistics", device.statistics}};
 }
 

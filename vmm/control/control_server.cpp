@@ -99,8 +99,8 @@ void ControlServer::accept_some() {
 }
 
 void ControlServer::wait_for_tick() {
-    const bool input_waits = std::any_of(sessions_.begin(), sessions_.end(),
-                                         [](const auto& session) { return session->input_waits(); });
+    const bool input_waits =
+        std::any_of(sessions_.begin(), sessions_.end(), [](const auto& session) { return session->input_waits(); });
     timer_->expires_after(input_waits ? 20ms : 500ms);
     timer_->async_wait([this, alive = std::weak_ptr{life_token_}](const boost::system::error_code& error) {
         if (!error && alive.lock()) {

@@ -67,8 +67,8 @@ Result<bool> NameClaim::lock() {
     const std::string file = name_ + ".lock";
     const auto patience = std::chrono::steady_clock::now() + 2s;
     for (;;) {
-        lock_ = UniqueFd{::openat(folder_.descriptor.get(), file.c_str(),
-                                  O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+        lock_ =
+            UniqueFd{::openat(folder_.descriptor.get(), file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
         if (!lock_.valid()) {
             return Error{"'" + folder_.path + "/" + file + "' cannot be made: " + std::strerror(errno) +
                          "; set PARAPET_RUN to a folder of your own"};
@@ -99,8 +99,8 @@ Result<void> NameClaim::listen() {
     (void)::unlinkat(folder_.descriptor.get(), (name_ + ".sock").c_str(), 0); // a dead process's
     listener_ = UniqueFd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
     const mode_t before = ::umask(0177);
-    const bool bound = listener_.valid() && ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&*address),
-                                                   sizeof(*address)) == 0;
+    const bool bound = listener_.valid() &&
+                       ::bind(listener_.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) == 0;
     const int error = errno;
     ::umask(before);
     if (!bound || ::listen(listener_.get(), 16) != 0) {
@@ -128,8 +128,7 @@ Result<NameClaim> NameClaim::take(const Wish& wish, const std::vector<std::strin
             continue;
         }
         // The sweeper first: it must not hold the listening socket, not even for a moment.
-        auto sweeper =
-            Sweeper::start({claim.folder_.descriptor.get(), claim.lock_.get(), claim.name_, wish.keep_log});
+        auto sweeper = Sweeper::start({claim.folder_.descriptor.get(), claim.lock_.get(), claim.name_, wish.keep_log});
         if (!sweeper) {
             return sweeper.error();
         }

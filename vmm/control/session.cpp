@@ -16,7 +16,7 @@ namespace {
 
 using Wait = boost::asio::posix::stream_descriptor::wait_type;
 
-constexpr std::size_t piece_size = 16 * 1024;        ///< of console output in one frame
+constexpr std::size_t piece_size = 16 * 1024;         ///< of console output in one frame
 constexpr std::size_t most_output = 2 * most_payload; ///< replies that a client has not read
 
 } // namespace

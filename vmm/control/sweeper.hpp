@@ -20,10 +20,10 @@ public:
     static constexpr std::size_t most_log_bytes = 1 << 20;
 
     struct Files {
-        int folder = -1;        ///< descriptor of the folder that they are in
-        int lock = -1;          ///< locked descriptor: let go of last
-        std::string name;       ///< NAME.sock, NAME.lock and NAME.log
-        bool keep_log = false;  ///< write what comes to log_input() to NAME.log
+        int folder = -1;       ///< descriptor of the folder that they are in
+        int lock = -1;         ///< locked descriptor: let go of last
+        std::string name;      ///< NAME.sock, NAME.lock and NAME.log
+        bool keep_log = false; ///< write what comes to log_input() to NAME.log
     };
     /// Starts it. Before this process has threads.
     static Result<Sweeper> start(const Files& files);

@@ -68,8 +68,7 @@ TEST(ControlOptions, Refused) {
 }
 
 TEST(ControlOptions, HelpOfEachVerb) {
-    for (const char* verb :
-         {"list", "console", "shutdown", "reboot", "destroy", "mem-set", "attach", "detach"}) {
+    for (const char* verb : {"list", "console", "shutdown", "reboot", "destroy", "mem-set", "attach", "detach"}) {
         EXPECT_EQ(accepted({verb, "--help"}).help_topic, verb);
         EXPECT_EQ(accepted({"help", verb}).help_topic, verb);
         EXPECT_NE(help_text(verb).find("Exit status"), std::string_view::npos) << verb;
@@ -100,10 +99,9 @@ TEST(ControlOptions, Table) {
         {"uptime_s", 3725.5},
         {"devices", boost::json::array{boost::json::object{{"name", "xvda"}}, boost::json::object{{"name", "vif0"}}}}};
     const boost::json::object busy{{"name", "a"}, {"pid", 5}, {"state", "busy"}};
-    EXPECT_EQ(domain_table({running, busy}),
-              "NAME  PID  ID  STATE    MEMORY  MAX   VCPUS  UPTIME   DEVICES\n"
-              "web   77   1   running  100M    256M  1      1:02:05  xvda,vif0\n"
-              "a     5    -   busy     -       -     -      -        -\n");
+    EXPECT_EQ(domain_table({running, busy}), "NAME  PID  ID  STATE    MEMORY  MAX   VCPUS  UPTIME   DEVICES\n"
+                                             "web   77   1   running  100M    256M  1      1:02:05  xvda,vif0\n"
+                                             "a     5    -   busy     -       -     -      -        -\n");
     EXPECT_EQ(domain_table({boost::json::object{{"memory", 5}, {"devices", "x"}, {"uptime_s", "y"}}}),
               "NAME  PID  ID  STATE  MEMORY  MAX  VCPUS  UPTIME  DEVICES\n"
               "?     -    -   ?      -       -    -      -       -\n");
