@@ -17,6 +17,8 @@ PARAPET_BUILD_PACKAGES=(
     zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev libmd-dev
     libnbd-dev nbdkit qemu-utils
 )
+# Disk images: making them, and reading what they boot.
+PARAPET_DISK_PACKAGES=(grub-common e2fsprogs xfsprogs btrfs-progs fdisk)
 PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 shellcheck)
 # What a rig run needs beyond that.
 PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux e2fsprogs iproute2)
