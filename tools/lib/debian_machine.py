@@ -111,6 +111,23 @@ class Machine:
                     pass  # it was still starting
             time.sleep(0.5)
 
+    def boot_id(self):
+        return self.ssh("cat /proc/sys/kernel/random/boot_id", limit=60).strip()
+
+    def wait_for_reboot(self, boot_id, limit=300):
+        """Until it runs again, under another boot_id than that of before."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise self.trouble(f"the machine ended with status {self.process.returncode} instead of rebooting")
+            try:
+                if self.boot_id() != boot_id:
+                    return
+            except Trouble:
+                pass  # going down, or coming up
+            time.sleep(0.5)
+        raise self.trouble(f"the machine did not come back within {limit} s")
+
     def wait_for_end(self, limit=120):
         """Until the machine is off; its exit status."""
         try:
