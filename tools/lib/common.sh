@@ -18,6 +18,8 @@ PARAPET_BUILD_PACKAGES=(
     libnbd-dev nbdkit qemu-utils
 )
 PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
+# Disk images: making them, and reading what they boot.
+PARAPET_DISK_PACKAGES=(grub-common e2fsprogs xfsprogs btrfs-progs fdisk)
 # What a rig run needs beyond that.
 PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux e2fsprogs iproute2)
 

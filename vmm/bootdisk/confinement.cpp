@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/fs.h>
 #include <memory>
 #include <sched.h>
 #include <seccomp.h>
@@ -156,6 +157,10 @@ Result<void> filter_calls() {
     add(SCMP_ACT_ALLOW, SCMP_SYS(openat), {{2, SCMP_CMP_MASKED_EQ, writing, O_RDONLY}});
     add(SCMP_ACT_ALLOW, SCMP_SYS(open), {{1, SCMP_CMP_MASKED_EQ, writing, O_RDONLY}});
     add(SCMP_ACT_ALLOW, SCMP_SYS(execveat), {{0, SCMP_CMP_EQ, program_fd, 0}, {4, SCMP_CMP_EQ, AT_EMPTY_PATH, 0}});
+    // How large a block device is.
+    for (const scmp_datum_t question : {BLKGETSIZE64, BLKGETSIZE, BLKSSZGET}) {
+        add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {{1, SCMP_CMP_EQ, question, 0}});
+    }
     constexpr scmp_datum_t other_spaces =
         CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
     add(SCMP_ACT_ALLOW, SCMP_SYS(clone), {{0, SCMP_CMP_MASKED_EQ, other_spaces, 0}});

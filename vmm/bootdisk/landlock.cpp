@@ -17,6 +17,9 @@ namespace {
 constexpr std::uint64_t reading = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE;
 constexpr std::uint64_t listing = reading | LANDLOCK_ACCESS_FS_READ_DIR;
 
+/// LANDLOCK_ACCESS_FS_IOCTL_DEV, which Debian 12's headers do not know.
+constexpr std::uint64_t ioctl_dev = 1ULL << 15;
+
 /// Every right that this kernel's version of Landlock knows is taken away unless given.
 std::uint64_t all_rights(long version) {
     std::uint64_t rights = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1; // version 1
@@ -27,7 +30,7 @@ std::uint64_t all_rights(long version) {
         rights |= 1ULL << 14; // TRUNCATE
     }
     if (version >= 5) {
-        rights |= 1ULL << 15; // IOCTL_DEV
+        rights |= ioctl_dev;
     }
     return rights;
 }
@@ -60,9 +63,13 @@ int restrict_files(const std::vector<std::string>& readable) {
         if (!file.valid() || fstat(file.get(), &info) != 0) {
             continue; // not on this host: then it cannot be needed
         }
+        // Of a block device its size is asked; seccomp allows no more.
+        const std::uint64_t device = S_ISBLK(info.st_mode) ? ioctl_dev & attributes.handled_access_fs : 0;
         landlock_path_beneath_attr rule{};
         // Of the whole tree no more than names: grub-fstest looks at "/" before it opens the image.
-        rule.allowed_access = path == "/" ? LANDLOCK_ACCESS_FS_READ_DIR : S_ISDIR(info.st_mode) ? listing : reading;
+        rule.allowed_access = path == "/"             ? LANDLOCK_ACCESS_FS_READ_DIR
+                              : S_ISDIR(info.st_mode) ? listing
+                                                      : reading | device;
         rule.parent_fd = file.get();
         if (syscall(SYS_landlock_add_rule, rules.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0) {
             return errno;

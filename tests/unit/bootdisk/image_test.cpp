@@ -125,6 +125,20 @@ TEST_F(Images, BehindAPartitionTable) {
     }
 }
 
+TEST_F(Images, BlockDevice) {
+    ASSERT_TRUE(ext4());
+    // Needs root and a loop device.
+    if (std::system(("losetup --find --show --read-only " + image() + " >" + folder_ + "/loop 2>&1").c_str()) != 0) {
+        GTEST_SKIP() << "no loop device here";
+    }
+    std::string device;
+    std::ifstream{folder_ + "/loop"} >> device;
+    const auto files = find_boot_files({device, {}});
+    EXPECT_TRUE(shell("losetup -d " + device));
+    ASSERT_TRUE(files) << files.error().message;
+    EXPECT_EQ(files->title, "The one");
+}
+
 TEST_F(Images, IsNotWrittenTo) {
     ASSERT_TRUE(ext4());
     ASSERT_TRUE(shell("sha256sum $I >before; stat -c %y $I >>before"));
