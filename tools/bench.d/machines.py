@@ -129,12 +129,12 @@ class Running:
                  f"{self.errors.read().decode(errors='replace')[-2000:]}")
 
     def _read(self, selector):
-        """What the console says next; b"" at its end."""
-        if not selector.select(max(0, self.deadline - time.monotonic())):
+        """What the console says next, None at its end."""
+        if time.monotonic() > self.deadline or not selector.select(self.deadline - time.monotonic()):
             self.fail("not done in time")
-        data = os.read(self.process.stdout.fileno(), 65536).replace(b"\r", b"")
-        self.console += data.decode(errors="replace")
-        return data
+        data = os.read(self.process.stdout.fileno(), 65536)
+        self.console += data.decode(errors="replace").replace("\r", "")
+        return data.replace(b"\r", b"") if data else None
 
     def _selector(self):
         selector = selectors.DefaultSelector()
@@ -147,9 +147,8 @@ class Running:
         with self._selector() as selector:
             while not pattern.search(said):
                 data = self._read(selector)
-                if not data:
-                    self.process.wait()
-                    self.fail(f"ended with status {self.process.returncode}")
+                if data is None:
+                    self.fail(f"ended with status {self.process.wait(10)} before its console said what it should")
                 said = (said + data)[-4096:]
         return time.monotonic() - self.start
 
@@ -157,14 +156,14 @@ class Running:
         """Each line of the console, the last one in full; then the process has ended well."""
         rest = b""
         with self._selector() as selector:
-            while data := self._read(selector):
+            while (data := self._read(selector)) is not None:
                 *whole, rest = (rest + data).split(b"\n")
                 for line in whole:
                     text = line.decode(errors="replace")
                     if "failed: " in text or "soft lockup" in text:
                         self.fail("the guest says that it failed")
                     yield text
-        if self.process.wait() != 0:
+        if self.process.wait(30) != 0:
             self.fail(f"status {self.process.returncode}")
 
     def end(self):
