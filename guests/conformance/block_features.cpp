@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every combination of persistent grants, pages in a ring, queues and indirect segments, each in a connection of its
-// own. needs: disk 8M persistent=1
+// Every combination of persistent grants, pages in a ring, queues and indirect segments, each in its own connection.
+// needs: disk 8M persistent=1
 #include "guests/conformance/block_check.hpp"
 
 #include <initializer_list>

@@ -19,7 +19,14 @@ void in_order(IoBuffer& buffer) {
         if (!expect(disk.reconnect(options), "round %u: state %u", round, disk.bus.backend_state())) {
             return;
         }
-        expect_written(disk, 64, round, buffer, 4);
+        if (!options.persistent) {
+            expect_written(disk, 64, round, buffer, 4);
+            continue;
+        }
+        expect_status(transfer(disk, BLKIF_OP_READ, 64, buffer, 4, 0, true), BLKIF_RSP_OKAY,
+                      "read by persistent grants");
+        expect(disk.reconnect(), "round %u: state %u", round, disk.bus.backend_state());
+        expect(buffer.end_grants(), "a persistent grant outlives the connection");
     }
 }
 

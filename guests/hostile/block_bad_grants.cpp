@@ -12,6 +12,7 @@
 #include "guests/lib/cpu.hpp"
 #include "guests/lib/hypercall.hpp"
 #include "guests/lib/kernel.hpp"
+#include "guests/lib/time.hpp"
 
 namespace parapet::guest {
 
@@ -117,14 +118,18 @@ void freed() {
     }
 }
 
-/// A read into nine pages of which the last one is `page`, under way when it returns.
-void start_read(void* page, grant_ref_t& ref) {
+/// A read into nine pages of which the last one is `page`, under way when it returns: for longer in each round, as the
+/// backend takes its time to begin.
+void start_read(void* page, grant_ref_t& ref, unsigned round) {
     blkif_request_segment segments[9];
     abuse.buffer->segments(segments, 9, false);
     ref = grant_page(page);
     segments[8].gref = ref;
     abuse.victim.post(0, BLKIF_OP_READ, 4, table_sectors, segments, 9);
     abuse.victim.queue().push();
+    for (const uint64_t end = now_ns() + round * 8'000; now_ns() < end;) {
+        cpu_relax();
+    }
 }
 
 void end_read(const char* what, grant_ref_t ref) {
@@ -139,7 +144,7 @@ void ballooned_in_flight() {
     void* page = alloc_page();
     for (unsigned round = 0; round < 16; ++round) {
         grant_ref_t ref;
-        start_read(page, ref);
+        start_read(page, ref, round);
         const bool out = balloon_out(page);
         end_read("a frame given back in flight", ref);
         if (out) {
@@ -171,7 +176,7 @@ void table_in_flight() {
     for (unsigned round = 0; round < 24; ++round) {
         memset(page, 0, page_size);
         grant_ref_t ref;
-        start_read(page, ref);
+        start_read(page, ref, round);
         abuse.check(set_read_only(page) == 0, "a read-only mapping");
         const bool table = mmuext_mfn(MMUEXT_PIN_L1_TABLE, virt_to_mfn(page)) == 0;
         pinned += table ? 1 : 0;
@@ -191,7 +196,7 @@ void revoked_in_flight() {
     void* page = alloc_page();
     for (unsigned round = 0; round < 16; ++round) {
         grant_ref_t ref;
-        start_read(page, ref);
+        start_read(page, ref, round);
         if (round % 2 == 0) {
             grant_overwrite(ref, 0, 0, 0);
         } else {

@@ -35,6 +35,10 @@ shared_info_t& shared_info() {
     return *reinterpret_cast<shared_info_t*>(shared_info_page);
 }
 
+/// Of guest.lds.
+extern "C" void (*const init_array_begin[])();
+extern "C" void (*const init_array_end[])();
+
 extern "C" [[noreturn]] void guest_start(start_info_t* at_boot) {
     info = at_boot;
     memory_init(*info);
@@ -46,6 +50,9 @@ extern "C" [[noreturn]] void guest_start(start_info_t* at_boot) {
         shutdown(SHUTDOWN_crash);
     }
     traps_init();
+    for (auto* construct = init_array_begin; construct != init_array_end; ++construct) {
+        (*construct)();
+    }
     const int result = guest_main();
     if (result != 0) {
         char text[16];
