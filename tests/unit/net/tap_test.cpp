@@ -193,6 +193,7 @@ TEST_F(Tap, SaysThatItIsDownAndUpAgain) {
     tap.guest.push_tx();
     EXPECT_EQ(tap.guest.tx_answers(3), std::vector<int>(3, abi::NETIF_RSP_DROPPED));
     ASSERT_TRUE(eventually(tap.guest.control, [&] { return tap.guest.published["carrier"] == "0"; }));
+    ASSERT_TRUE(eventually(tap.guest.control, [&] { return !tap.guest.log.empty(); }));
     EXPECT_EQ(tap.guest.log.size(), 1u); // once
     set_up(true);
     tap.guest.put_frame(plain_frame(60));
