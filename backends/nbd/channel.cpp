@@ -251,13 +251,13 @@ void Channel::listen() {
 void Channel::received(int bytes) {
     const auto self = std::move(kept_by_receiving_);
     kept_by_receiving_.reset();
-    if (bytes == -EINTR || bytes == -EAGAIN) {
-        listen();
-    } else if (bytes <= 0) {
+    const bool again = bytes == -EINTR || bytes == -EAGAIN;
+    if (!again && bytes <= 0) {
         fail("has ended");
-    } else if (!take_message(static_cast<std::size_t>(bytes))) {
+    } else if (!again && !take_message(static_cast<std::size_t>(bytes))) {
         fail("broke the protocol");
-    } else if (!broken_) {
+    }
+    if (!broken_) {
         listen();
     }
 }

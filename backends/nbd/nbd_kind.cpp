@@ -30,7 +30,7 @@ NbdOptions options_of(const disk::DiskSpec& spec) {
 
 } // namespace
 
-disk::TargetKind nbd_kind(Channel::Log log) {
+disk::TargetKind nbd_kind(const Channel::Log& log) {
     return {"nbd", [log](const disk::DiskSpec& spec) { return open_nbd(options_of(spec), log); },
             [log](devices::Handover handover) { return nbd_from_handover(std::move(handover), log); }};
 }

@@ -33,6 +33,6 @@ Result<std::unique_ptr<disk::TargetSource>> open_nbd(const NbdOptions& options, 
 Result<std::unique_ptr<disk::TargetSource>> nbd_from_handover(devices::Handover handover, Channel::Log log);
 
 /// What backends/disk needs to know of all this.
-disk::TargetKind nbd_kind(Channel::Log log);
+disk::TargetKind nbd_kind(const Channel::Log& log);
 
 } // namespace parapet::nbd

@@ -96,6 +96,7 @@ Result<void> fork_twice(int socket, int memory, std::vector<std::string> words) 
         "cannot start the NBD helper " + words[0] + "; install it beside parapet, or name it in PARAPET_NBD";
     std::memcpy(not_found.error.data(), sentence.data(), std::min(sentence.size(), not_found.error.size() - 1));
     std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
     for (std::string& word : words) {
         pointers.push_back(word.data());
     }

@@ -104,6 +104,7 @@ Result<void> QemuServer::start(UniqueFd listening) {
     text_.clear();
     std::vector<std::string> words = command_line(settings_);
     std::vector<char*> pointers;
+    pointers.reserve(words.size() + 1);
     for (std::string& word : words) {
         pointers.push_back(word.data());
     }

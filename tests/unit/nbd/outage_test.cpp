@@ -105,8 +105,9 @@ TEST_F(Outage, KilledAgainAndAgainUnderLoad) {
         }
     }};
     std::mt19937 random{3};
-    for (int i = 0; i < 12; i++) {
-        std::this_thread::sleep_for(std::chrono::milliseconds{20 + random() % 150});
+    // At least so often; on a busy machine until there was something to disturb.
+    for (unsigned kills = 0; kills < 12 || (rounds < 6 && kills < 60); kills++) {
+        std::this_thread::sleep_for(std::chrono::milliseconds{20 + random() % 150 + kills * 5});
         server.stop(SIGKILL);
         server = forgetful(); // by the thread that lives on: it is killed with the thread that started it
     }
@@ -138,17 +139,17 @@ TEST_F(Outage, WritesBeyondTheLogsSizeAreFlushedMeanwhile) {
 TEST_F(Outage, PatienceEndsAndBegins) {
     make_file(1 << 20);
     Program server = forgetful();
-    const auto opened = disk(remote(1s));
+    const auto opened = disk(remote(2s));
     EXPECT_EQ(opened->write(0, pattern(4096, 1)), 0);
     server.stop(SIGKILL);
     auto begun = steady_clock::now();
     EXPECT_EQ(opened->write(4096, pattern(4096, 2)), -EIO);
     const auto waited = steady_clock::now() - begun;
-    EXPECT_GT(waited, 800ms);
-    EXPECT_LT(waited, 3s);
+    EXPECT_GT(waited, 1500ms);
+    EXPECT_LT(waited, 15s);
     begun = steady_clock::now();
     EXPECT_EQ(opened->flush(), -EIO); // at once now
-    EXPECT_LT(steady_clock::now() - begun, 500ms);
+    EXPECT_LT(steady_clock::now() - begun, 1500ms);
     EXPECT_TRUE(logged("stayed away")) << "no log line";
     server = forgetful();
     EXPECT_TRUE(soon([&] { return opened->flush() == 0; }));
@@ -163,7 +164,7 @@ TEST_F(Outage, ASilentServer) {
     ASSERT_EQ(::waitpid(server.pid(), nullptr, WUNTRACED), server.pid());
     const auto begun = steady_clock::now();
     EXPECT_EQ(opened->write(0, pattern(4096, 1)), -EIO);
-    EXPECT_LT(steady_clock::now() - begun, 4s);
+    EXPECT_LT(steady_clock::now() - begun, 15s);
     (void)::kill(server.pid(), SIGCONT);
     EXPECT_TRUE(soon([&] { return opened->write(0, pattern(4096, 2)) == 0; }));
     EXPECT_EQ(opened->read(0, 4096), pattern(4096, 2));
@@ -183,7 +184,7 @@ TEST_F(Outage, AnotherDiskComesBack) {
 
 TEST_F(Outage, ADeadHelperFailsTheDiskOnly) {
     make_file(1 << 20);
-    const Program server = nbdkit({"--filter=delay", "file", path("disk"), "wdelay=3"});
+    const Program server = nbdkit({"--filter=delay", "file", path("disk"), "wdelay=10"});
     const auto opened = disk(remote());
     Request pending{Operation::write, 0, pattern(4096, 1)};
     opened->submit(pending);

@@ -73,7 +73,7 @@ int run_program(std::vector<std::string> words);
 /// Processes whose command line has `part`.
 std::vector<pid_t> processes_with(const std::string& part);
 /// Waits for `what`; false: in vain.
-bool soon(const std::function<bool()>& what, std::chrono::milliseconds limit = 5s);
+bool soon(const std::function<bool()>& what, std::chrono::milliseconds limit = 20s);
 
 /// A private folder, and the log lines of the disk.
 class NbdTest : public testing::Test {
