@@ -34,7 +34,8 @@ constexpr std::uint32_t hide_7_ecx = bits(2, 3, 4, 5, 7, 13, 16, 22, 24, 25, 27,
                                                // CET_SS TME LA57 RDPID BUSLOCK CLDEMOTE MOVDIRI MOVDIR64B ENQCMD SGX_LC
 constexpr std::uint32_t keep_7_edx = bits(2, 3, 4, 8, 10, 14, 23); // AVX512_4VNNIW, 4FMAPS, FSRM, VP2INTERSECT,
                                                                    // MD_CLEAR, SERIALIZE, AVX512_FP16
-constexpr std::uint32_t keep_d1_eax = bits(0, 1, 2);               // XSAVEOPT XSAVEC XGETBV1: all without privilege
+constexpr std::uint32_t xsavec_d1_eax = bit(1);
+constexpr std::uint32_t keep_d1_eax = bits(0, 1, 2); // XSAVEOPT XSAVEC XGETBV1: all without privilege
 constexpr std::uint32_t hide_81_ecx =
     bits(1, 2, 3, 9, 10, 12, 13, 15, 17, 19, 22, 23, 24, 26, 27, 28,
          29); // CMP_LEGACY
@@ -91,8 +92,27 @@ std::uint32_t xsave_size(const std::vector<Leaf>& leaves, std::uint64_t xcr0) {
     return size;
 }
 
+/// Bytes of the compacted format (SDM vol. 1, 13.4.3): one component after the other, those that ask for it at
+/// multiples of 64.
+std::uint32_t compacted_size(const std::vector<Leaf>& leaves, std::uint64_t xcr0) {
+    std::uint32_t size = 576;
+    for (std::uint32_t component = 2; component < 63; component++) {
+        for (const Leaf& leaf : leaves) {
+            if (leaf.number == 0xd && leaf.sub == component && (xcr0 >> component & 1) != 0) {
+                size = ((leaf.c & 2) != 0 ? (size + 63) & ~63U : size) + leaf.a;
+            }
+        }
+    }
+    return size;
+}
+
+/// Sizes of the XSAVE area.
+struct XsaveSizes {
+    std::uint32_t standard, compacted;
+};
+
 /// The guest's version of a leaf. False: the guest has no such leaf.
-bool restrict_leaf(Leaf& leaf, const Substrate& substrate, std::uint32_t xsave_bytes) {
+bool restrict_leaf(Leaf& leaf, const Substrate& substrate, const XsaveSizes& sizes) {
     const bool xsave = substrate.xcr0 != 0;
     switch (leaf.number) {
     case 0:
@@ -140,12 +160,12 @@ bool restrict_leaf(Leaf& leaf, const Substrate& substrate, std::uint32_t xsave_b
         if (leaf.sub == 0) {
             leaf.a = static_cast<std::uint32_t>(substrate.xcr0);
             leaf.d = static_cast<std::uint32_t>(substrate.xcr0 >> 32);
-            leaf.b = leaf.c = xsave_bytes;
+            leaf.b = leaf.c = sizes.standard;
             return true;
         }
         if (leaf.sub == 1) {
             leaf.a &= keep_d1_eax;
-            leaf.b = xsave_bytes;
+            leaf.b = (leaf.a & xsavec_d1_eax) != 0 ? sizes.compacted : 0;
             leaf.c = leaf.d = 0;
             return true;
         }
@@ -191,10 +211,10 @@ void allow_nucleus(kvm_cpuid_entry2& entry) {
 
 CpuidPolicy make_cpuid_policy(const Substrate& substrate, const CpuidTable& supported) {
     std::vector<Leaf> leaves = substrate.ring3_native ? from_processor() : from_kvm(supported);
-    const std::uint32_t xsave_bytes = xsave_size(leaves, substrate.xcr0);
+    const XsaveSizes sizes{xsave_size(leaves, substrate.xcr0), compacted_size(leaves, substrate.xcr0)};
     CpuidPolicy policy;
     for (Leaf& leaf : leaves) {
-        if (!restrict_leaf(leaf, substrate, xsave_bytes) || policy.guest.size() == doorbell::MAX_CPUID_LEAVES) {
+        if (!restrict_leaf(leaf, substrate, sizes) || policy.guest.size() == doorbell::MAX_CPUID_LEAVES) {
             continue;
         }
         policy.guest.push_back({leaf.number, leaf.sub, leaf.has_sub ? 1U : 0U, leaf.a, leaf.b, leaf.c, leaf.d, 0});

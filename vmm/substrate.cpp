@@ -81,15 +81,14 @@ Result<Substrate> probe_substrate(const KvmSystem& system) {
     facts.syscall_arrival = found.syscall_arrival;
     facts.m2p_slot = found.slot256_works ? doorbell::M2P_SLOT_ABI : doorbell::M2P_SLOT_OTHER;
     facts.home = found.ring0_interpreted ? doorbell::Home::ring3 : doorbell::Home::ring0;
-    if (facts.ring3_native) {
-        facts.xcr0 = host_xcr0();
-    } else {
-        auto table = system.supported_cpuid();
-        if (!table) {
-            return table.error();
-        }
-        facts.xcr0 = supported_xcr0(*table);
+    auto table = system.supported_cpuid();
+    if (!table) {
+        return table.error();
     }
+    facts.vm_xcr0 = supported_xcr0(*table);
+    facts.xcr0 = facts.ring3_native ? host_xcr0() : facts.vm_xcr0;
+    // With OSXSAVE in CR4, programs see it in CPUID too; a KVM that lets the VM set less than they use shows them less.
+    facts.vm_xcr0 &= facts.xcr0;
     facts.name = name;
     return facts;
 }

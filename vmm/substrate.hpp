@@ -19,6 +19,7 @@ struct Substrate {
     std::uint64_t m2p_slot = doorbell::M2P_SLOT_ABI;
     doorbell::Home home = doorbell::Home::ring0; ///< the home that suits it
     std::uint64_t xcr0 = 0;                      ///< vector state the guest may have, 0: FXSAVE only
+    std::uint64_t vm_xcr0 = 0; ///< what of it KVM lets the VM enable, 0: nothing to enable (ring 3 has it anyway)
 };
 
 [[nodiscard]] Result<Substrate> probe_substrate(const KvmSystem& system);

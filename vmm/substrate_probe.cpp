@@ -26,7 +26,8 @@ constexpr std::uint64_t frames_of_probe = 48;
 constexpr std::uint64_t kernel_data_va = PROBE_KERNEL_VA + PROBE_DATA;
 constexpr std::uint64_t gdt_va = PROBE_KERNEL_VA + 0x2000, idt_va = gdt_va + 0x1000, tss_va = idt_va + 0x1000;
 constexpr std::uint16_t kernel_cs = 0x8, kernel_ds = 0x10, user_ss = 0x2b, user_cs = 0x33, tss_selector = 0x40;
-constexpr std::uint32_t sentinel = 0x50617250; // in no processor's CPUID, and what slot 256 shows
+constexpr std::uint32_t sentinel = 0x50617250;                  // what slot 256 shows
+constexpr std::uint32_t processor_features = 1U << 0 | 1U << 9; // leaf 1, ecx: SSE3, SSSE3: every such processor's
 constexpr std::uint64_t page_fault_vector = 14;
 constexpr std::uint64_t interpreted_factor = 16; // hardware: 1; interpreters: hundreds
 
@@ -112,12 +113,13 @@ Result<void> set_up(const KvmSystem& system, KvmVcpu& vcpu, std::uint64_t root) 
     if (!cpuid) {
         return cpuid.error();
     }
-    std::erase_if(*cpuid, [](const kvm_cpuid_entry2& entry) { return entry.function == PROBE_CPUID_LEAF; });
-    kvm_cpuid_entry2 mark{};
-    mark.function = PROBE_CPUID_LEAF;
-    mark.eax = PROBE_CPUID_LEAF;
-    mark.ebx = mark.ecx = mark.edx = sentinel;
-    cpuid->push_back(mark);
+    // The leaf that tells programs what they may use, and not one of a hypervisor's: a KVM may answer those itself and
+    // still show its processor's own features (kernel 6.18's kvm_pvm does).
+    for (kvm_cpuid_entry2& entry : *cpuid) {
+        if (entry.function == PROBE_CPUID_LEAF) {
+            entry.ecx &= ~processor_features;
+        }
+    }
     if (auto set = vcpu.set_cpuid(*cpuid); !set) {
         return set;
     }
@@ -181,7 +183,7 @@ Result<ProbeFindings> judge(const std::byte* data, std::uint32_t exit_reason) {
         return unknown("a system call at ring 3 raises exception " + std::to_string(vector));
     }
     const auto answer = load<std::array<std::uint32_t, 3>>(data, PROBE_CPUID);
-    found.ring3_native_cpuid = answer != std::array{sentinel, sentinel, sentinel};
+    found.ring3_native_cpuid = (answer[1] & processor_features) != 0;
     found.ring0_interpreted =
         least_cycles(data, PROBE_RING0_CYCLES) / interpreted_factor > least_cycles(data, PROBE_RING3_CYCLES);
     // A KVM that cannot do it may also have stopped the VM for it.

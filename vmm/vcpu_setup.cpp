@@ -110,7 +110,7 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     start.lstar = gate ? gate_va(id) : area + AREA_SYSCALL_STUB;
     start.cstar = area + AREA_SYSCALL32_STUB;
     // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
-    start.xcr0 = substrate.ring3_native ? 0 : substrate.xcr0;
+    start.xcr0 = substrate.vm_xcr0;
     return set_long_mode(vcpu, start);
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <tuple>
 
 namespace parapet::vmm {
 namespace {
@@ -112,13 +113,16 @@ TEST(CpuidPolicy, AvxWithoutAvx512) {
 }
 
 TEST(CpuidPolicy, XsaveSizeFollowsTheComponents) {
-    for (const auto& [xcr0, size] : {std::pair{0x3U, 576U}, {0x7U, 832U}, {0xe7U, 2688U}}) {
+    for (const auto& [xcr0, size, compacted] :
+         {std::tuple{0x3U, 576U, 576U}, {0x7U, 832U, 832U}, {0xe7U, 2688U, 2432U}}) {
         const CpuidPolicy policy = policy_with(xcr0);
         const auto& main = *find(policy, 0xd);
         EXPECT_EQ(main.eax, xcr0);
         EXPECT_EQ(main.edx, 0U);
         EXPECT_EQ(main.ebx, size);
         EXPECT_EQ(main.ecx, size);
+        EXPECT_TRUE(has(find(policy, 0xd, 1)->eax, 1)) << "XSAVEC";
+        EXPECT_EQ(find(policy, 0xd, 1)->ebx, compacted) << "what Linux compares with its own sum";
         EXPECT_FALSE(has(find(policy, 0xd, 1)->eax, 3)) << "XSAVES is privileged";
         EXPECT_EQ(find(policy, 0xd, 9), nullptr) << "PKU";
         EXPECT_EQ(find(policy, 0xd, 7) != nullptr, xcr0 == 0xe7U);
