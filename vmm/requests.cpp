@@ -58,16 +58,20 @@ std::int64_t RequestServer::release(std::uint32_t count) {
             break;
         }
     }
-    if (forget_) {
-        forget_({pages.data(), valid});
-    }
-    for (std::uint32_t i = 0; i < valid; i++) {
-        if (!ram_.release(mfns[i])) {
-            return -EINVAL;
+    // First, since pinned memory does not go; and once more, since I/O beside such a page may have pinned it again.
+    const auto forget = [&] {
+        if (forget_) {
+            forget_({pages.data(), valid});
         }
-        released_++;
+    };
+    forget();
+    std::uint32_t gone = 0;
+    while (gone < valid && ram_.release(mfns[gone])) {
+        gone++;
     }
-    return valid == count ? 0 : -EINVAL;
+    released_ += gone;
+    forget();
+    return gone == count ? 0 : -EINVAL;
 }
 
 std::optional<DomainStop> RequestServer::serve() {

@@ -25,7 +25,7 @@ class RequestServer {
 public:
     using Log = std::function<void(std::string_view text)>;
 
-    /// Called before the memory of these pages goes back to the host.
+    /// Called before and after the memory of these pages goes back to the host: others will be at their addresses.
     using ForgetPages = std::function<void(std::span<const std::byte* const> pages)>;
 
     RequestServer(GuestRam& ram, doorbell::Mailbox& mailbox, std::uint64_t domain_first, Log guest_log,

@@ -76,7 +76,7 @@ public:
     virtual void post(std::function<void()> what) = 0;
     /// Runs `what` on the I/O thread and waits for it. Not from the I/O thread.
     virtual void call(const std::function<void()>& what) = 0;
-    /// These pages of guest memory are about to be given back to the host: they must not stay registered. Any thread
+    /// These pages of guest memory go back to the host, or went: the old ones must not stay registered. Any thread
     /// but the I/O thread; between begin() and end().
     virtual void forget_memory(std::span<const std::byte* const> pages) = 0;
     [[nodiscard]] virtual IoStatistics statistics() const = 0;

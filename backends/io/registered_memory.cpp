@@ -63,12 +63,16 @@ bool RegisteredMemory::register_piece(std::uint64_t piece) {
 /// length 0: takes the piece out of the table. Operations under way keep what they use.
 void RegisteredMemory::set_piece(std::uint64_t piece, void* start, std::size_t length) {
     const iovec range{start, length};
+    // Before the pages are pinned: whoever replaces one and does not find it registered knows that the new one will be.
+    registered_[piece].store(length != 0);
     const __u64 no_tag = 0;
     const int set = io_uring_register_buffers_update_tag(ring_, static_cast<unsigned>(piece), &range, &no_tag, 1);
     if (length != 0 && set < 0) {
         refused_ = true;
     }
-    registered_[piece].store(length != 0 && set > 0, std::memory_order_release);
+    if (length != 0 && set <= 0) {
+        registered_[piece].store(false, std::memory_order_release);
+    }
 }
 
 void RegisteredMemory::forget(std::span<const std::byte* const> pages) {

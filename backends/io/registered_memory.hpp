@@ -25,7 +25,7 @@ public:
     /// locked memory is reached.
     [[nodiscard]] int index_of(const void* data, std::size_t length);
 
-    /// Their memory is about to change under the guest's addresses.
+    /// Their memory changes, or has changed, under the guest's addresses.
     void forget(std::span<const std::byte* const> pages);
     /// Any thread.
     [[nodiscard]] bool any_registered(std::span<const std::byte* const> pages) const;

@@ -119,7 +119,8 @@ int16_t unmap(Vcpu& vcpu, const Unmapping& what) {
         return abi::GNTST_bad_handle;
     GrantTable::Mapping& mapping = domain.grants.mappings[what.handle];
     const Mfn frame{mapping.frame};
-    if (what.dev_bus_addr != 0 && what.dev_bus_addr != frame.address())
+    const bool from_device = what.dev_bus_addr != 0 && (mapping.flags & abi::GNTMAP_device_map) != 0;
+    if (from_device && what.dev_bus_addr != frame.address())
         return abi::GNTST_general_error;
     if (what.host_addr != 0 && (mapping.flags & abi::GNTMAP_host_map) != 0) {
         if (!unmap_from_host(vcpu, mapping, what))
@@ -127,7 +128,7 @@ int16_t unmap(Vcpu& vcpu, const Unmapping& what) {
         flush_vcpus(domain, ALL_VCPUS);
         mapping.flags &= ~abi::GNTMAP_host_map;
     }
-    if (what.dev_bus_addr != 0 && (mapping.flags & abi::GNTMAP_device_map) != 0) {
+    if (from_device) {
         release_from_device(vcpu, frame, mapping.flags);
         mapping.flags &= ~abi::GNTMAP_device_map;
     }

@@ -73,6 +73,23 @@ TEST_F(RequestsTest, ReleasedFramesAreGivenBack) {
     EXPECT_EQ(*ram_.frame(6), std::byte{1});
 }
 
+/// What the ring of the I/O thread knows of a page is forgotten when the page is another one, not only before.
+TEST_F(RequestsTest, PagesAreForgottenBeforeAndAfterTheyGo) {
+    std::string content;
+    RequestServer server{ram_, *mailbox_, first_of_domain, [](std::string_view) {},
+                         [&](std::span<const std::byte* const> pages) {
+                             ASSERT_EQ(pages.size(), 1U);
+                             content += std::to_string(static_cast<int>(*pages[0])) + " ";
+                         }};
+    *ram_.frame(5) = std::byte{1};
+    mailbox_->request.kind = Request::release;
+    mailbox_->request.length = 1;
+    mailbox_->request.frames[0] = 5;
+    EXPECT_FALSE(server.serve());
+    EXPECT_EQ(result(), 0);
+    EXPECT_EQ(content, "1 0 ");
+}
+
 TEST_F(RequestsTest, CountIsCutToItsRoom) {
     for (std::uint64_t& mfn : mailbox_->request.frames) {
         mfn = 7;
