@@ -109,6 +109,10 @@ def background_that_fails():
     equal(outcome.status, 1, "status", outcome)
     check(re.fullmatch(r"parapet: kernel '/no/such/kernel' does not exist.*\n", outcome.err), "the sentence", outcome)
     nothing_left()
+    outcome = parapet("run", os.path.join(harness.prepared("images"), "corrupt-gzip"), "--detach")
+    equal((outcome.status, outcome.out), (1, ""), "status and standard output with a bad image", outcome)
+    equal(len(outcome.err.splitlines()), 1, "sentences", outcome)
+    nothing_left()
     with Background("web") as guest:
         viewer = subprocess.Popen([PARAPET, "console", "web"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE)
