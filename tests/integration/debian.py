@@ -110,7 +110,7 @@ def boot_entry_and_command_line():
     equal(outcome.status, 1, "exit status", outcome)
     check("there is no boot entry 'nothing of that name'; there are: 0 'Debian GNU/Linux'" in outcome.err,
           "the sentence about a wrong entry", outcome)
-    with Run(append="parapet.test=appended") as run:
+    with Run(append="mitigations=off parapet.test=appended") as run:
         check(run.ssh("cat /proc/cmdline").endswith("parapet.test=appended"), "--append did not reach the guest")
         run.power_off()
 

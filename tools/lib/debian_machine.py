@@ -32,7 +32,7 @@ def read_tail(path, lines=25):
 class Machine:
     """`image`: a private copy, or a block device. `extra`: more words for `parapet run`."""
 
-    def __init__(self, parapet, image, key, hosts, memory="512M", limit=900, extra=(), append=""):
+    def __init__(self, parapet, image, key, hosts, memory="512M", limit=900, extra=(), append="mitigations=off"):
         self.folder = tempfile.TemporaryDirectory(prefix="parapet-debian-")
         self.console = os.path.join(self.folder.name, "console")
         self.errors = os.path.join(self.folder.name, "errors")

@@ -8,7 +8,6 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
-#include <initializer_list>
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <memory>
@@ -159,7 +158,7 @@ Result<void> filter_calls() {
     add(SCMP_ACT_ALLOW, SCMP_SYS(open), {{1, SCMP_CMP_MASKED_EQ, writing, O_RDONLY}});
     add(SCMP_ACT_ALLOW, SCMP_SYS(execveat), {{0, SCMP_CMP_EQ, program_fd, 0}, {4, SCMP_CMP_EQ, AT_EMPTY_PATH, 0}});
     // How large a block device is.
-    for (const scmp_datum_t question : std::initializer_list<scmp_datum_t>{BLKGETSIZE64, BLKGETSIZE, BLKSSZGET}) {
+    for (const auto question : {scmp_datum_t{BLKGETSIZE64}, scmp_datum_t{BLKGETSIZE}, scmp_datum_t{BLKSSZGET}}) {
         add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {{1, SCMP_CMP_EQ, question, 0}});
     }
     constexpr scmp_datum_t other_spaces =
