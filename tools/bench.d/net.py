@@ -23,7 +23,7 @@ def ip(*words):
 def on_parapet(options, guest):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
         found = measure(parapet_command(options.build, options.home, guest, file.name,
-                                        ["--vif", f"mac={MAC},vifname={TAP},type=tap"]), guest.limit, "traffic", "count", True)
+                                        ["--vif", f"tap={TAP},mac={MAC}"]), guest.limit, "traffic", "count", True)
         with open(file.name, encoding="utf-8") as text:
             domain = json.load(text).get("domain", {})
     return found, {key: domain[key] for key in ("io", "devices", "exits") if key in domain}
