@@ -141,6 +141,7 @@ void RunningDomain::begin_io() {
     life.interrupt = interrupt_fd_.get();
     life.take_ports = [this](const auto& call) { ports_->take(call); };
     life.mark_port = [this](std::uint32_t port) { ports_->mark(port); };
+    life.own_ports = {store_port, console_port};
     life.other_port = [this](std::uint32_t port) {
         if (port == store_port || port == console_port) {
             asio::post(io_, [this, port] { on_port(port); });

@@ -4,6 +4,7 @@
 #include "backends/disk/vdev.hpp"
 #include "pv-abi/doorbell.hpp"
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <utility>
 
@@ -171,6 +172,14 @@ Result<xenbus::Nodes> BlockBackend::connect(const xenbus::FrontendNodes& fronten
 }
 
 Result<void> BlockBackend::attach(const Wanted& wanted) {
+    for (auto queue = wanted.queues.begin(); queue != wanted.queues.end(); ++queue) {
+        const bool twice =
+            std::any_of(wanted.queues.begin(), queue, [&](const auto& other) { return other.port == queue->port; });
+        if (twice || !context_.io.port_is_free(queue->port)) {
+            return Error{name_ + ": the frontend's event channel " + std::to_string(queue->port) +
+                         " is in use already"};
+        }
+    }
     std::vector<QueueAttachment> attachments;
     for (const auto& queue : wanted.queues) {
         QueueAttachment& attachment = attachments.emplace_back();

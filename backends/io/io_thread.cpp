@@ -5,6 +5,7 @@
 #include "backends/io/restricted_ring.hpp"
 #include "support/unique_fd.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -79,6 +80,9 @@ public:
 
     io_uring_sqe* entry() override;
     int buffer_index(const void* data, std::size_t length) override { return memory_.index_of(data, length); }
+    [[nodiscard]] bool port_is_free(std::uint32_t port) const override {
+        return !handlers_.contains(port) && std::ranges::find(life_.own_ports, port) == life_.own_ports.end();
+    }
     void bind_port(std::uint32_t port, std::function<void()> handler) override {
         handlers_[port] = std::make_shared<std::function<void()>>(std::move(handler));
     }

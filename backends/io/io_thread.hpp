@@ -21,6 +21,7 @@
 #include <liburing.h>
 #include <memory>
 #include <span>
+#include <vector>
 
 namespace parapet::io {
 
@@ -58,6 +59,8 @@ public:
         std::function<void(const std::function<void(std::uint32_t)>&)> take_ports;
         /// Sets the mailbox's bit of a port, without the interrupt (PortMailbox::mark).
         std::function<void(std::uint32_t)> mark_port;
+        /// Of the domain itself (console, xenstore): no device gets them.
+        std::vector<std::uint32_t> own_ports;
         /// Ports that no device has bound: console, xenstore. On the I/O thread.
         std::function<void(std::uint32_t)> other_port;
         GuestFrames memory;
@@ -98,7 +101,9 @@ public:
     /// need be; -1 where it cannot be (no such memory, the limit of locked memory): use an ordinary read or write then.
     virtual int buffer_index(const void* data, std::size_t length) = 0;
 
-    /// The guest's events on `port` go to `handler` until unbind_port().
+    /// May a device bind it? Not if another one has, or it is the domain's own: a guest can name any port.
+    [[nodiscard]] virtual bool port_is_free(std::uint32_t port) const = 0;
+    /// The guest's events on `port` go to `handler` until unbind_port(). Precondition: port_is_free().
     virtual void bind_port(std::uint32_t port, std::function<void()> handler) = 0;
     virtual void unbind_port(std::uint32_t port) = 0;
     /// Raise the guest's event channel at the end of this round.

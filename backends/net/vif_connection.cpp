@@ -16,6 +16,13 @@ VifConnection::VifConnection(io::IoThread& io, grants::HostGrants& grants, Endpo
 
 Result<void> VifConnection::open(const std::vector<QueueNodes>& queues) {
     vif_.alive = queues_alive_;
+    for (const QueueNodes& nodes : queues) {
+        for (const std::uint32_t port : {nodes.tx_port, nodes.rx_port}) {
+            if (!vif_.io.port_is_free(port)) {
+                return Error{"the frontend's event channel " + std::to_string(port) + " is in use already"};
+            }
+        }
+    }
     for (unsigned i = 0; i < queues.size(); ++i) {
         if (auto added = add(queues[i], i); !added) {
             release();

@@ -20,6 +20,7 @@ public:
     [[nodiscard]] io::IoStatistics statistics() const override { return {}; }
     io_uring_sqe* entry() override { std::abort(); }
     int buffer_index(const void*, std::size_t) override { return -1; }
+    [[nodiscard]] bool port_is_free(std::uint32_t) const override { return true; }
     void bind_port(std::uint32_t, std::function<void()> handler) override { handler_ = std::move(handler); }
     void unbind_port(std::uint32_t) override { handler_ = nullptr; }
     void notify(std::uint32_t) override {}

@@ -335,6 +335,31 @@ TEST_F(HostileTest, TheLogIsNotFilled) {
     EXPECT_EQ(count("refused"), 100u);
 }
 
+TEST_F(HostileTest, AnEventChannelOfAnotherDevice) {
+    make("queues=2");
+    F first{guest, 0, 5};
+    F second{guest, 0, 6};
+    node("ring-ref", std::to_string(first.refs[0]));
+    node("event-channel", "5");
+    guest.on_io([&] { guest.io->bind_port(5, [] {}); });
+    const auto refused = connect();
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find("event channel 5 is in use"), std::string::npos) << refused.error().message;
+    guest.on_io([&] {
+        EXPECT_FALSE(guest.io->port_is_free(5)) << "the other device has lost it";
+        guest.io->unbind_port(5);
+    });
+    node("multi-queue-num-queues", "2"); // and twice the same of its own
+    for (const auto* queue : {"queue-0/", "queue-1/"}) {
+        node(std::string{queue} + "ring-ref", std::to_string((queue[6] == '0' ? first : second).refs[0]));
+        node(std::string{queue} + "event-channel", "5");
+    }
+    ASSERT_FALSE(connect().ok());
+    EXPECT_EQ(guest.leases(), 0u);
+    node("queue-1/event-channel", "6");
+    connected();
+}
+
 TEST_F(HostileTest, NodesThatAreWrong) {
     make("queues=2");
     F ring{guest, 0, 5};

@@ -64,6 +64,7 @@ protected:
             }
         };
         life.mark_port = [this](std::uint32_t port) { marked |= 1U << port; };
+        life.own_ports = {1};
         life.other_port = [this](std::uint32_t port) { others.store(port); };
         life.memory = GuestFrames{memory, frames, 1 << 20, 1 << 20};
         io->begin(std::move(life));
@@ -188,6 +189,18 @@ TEST_F(IoThreadTest, HandsOtherPortsOnAlsoAfterUnbinding) {
     while (others.load() != 3) {
         std::this_thread::sleep_for(1ms);
     }
+}
+
+TEST_F(IoThreadTest, KnowsWhichPortsAreFree) {
+    io->call([&] {
+        EXPECT_TRUE(io->port_is_free(3));
+        io->bind_port(3, [] {});
+        EXPECT_FALSE(io->port_is_free(3));
+        EXPECT_TRUE(io->port_is_free(4));
+        EXPECT_FALSE(io->port_is_free(1)) << "the domain's own";
+        io->unbind_port(3);
+        EXPECT_TRUE(io->port_is_free(3));
+    });
 }
 
 TEST_F(IoThreadTest, TakesWhatWasSaidBeforeItListened) {

@@ -67,6 +67,23 @@ TEST(NetConnect, RefusesBadNodes) {
     EXPECT_EQ(guest.tx_answers(1).size(), 1u);
 }
 
+TEST(NetConnect, RefusesAnEventChannelOfAnotherDevice) {
+    MemoryEndpoint endpoint;
+    NetGuest guest{endpoint, VifSpec{}};
+    guest.one_queue();
+    guest.node("event-channel", "7");
+    guest.io->call([&] { guest.io->bind_port(7, [] {}); });
+    const auto connected = guest.try_connect();
+    ASSERT_FALSE(connected.ok());
+    EXPECT_NE(connected.error().message.find("event channel 7 is in use"), std::string::npos);
+    guest.disconnect();
+    guest.io->call([&] {
+        EXPECT_FALSE(guest.io->port_is_free(7)) << "the other device has lost it";
+        guest.io->unbind_port(7);
+    });
+    EXPECT_TRUE(guest.try_connect().ok());
+}
+
 TEST(NetConnect, UsesTwoEventChannels) {
     MemoryEndpoint endpoint;
     NetGuest guest{endpoint, VifSpec{}};

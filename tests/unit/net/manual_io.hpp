@@ -22,6 +22,7 @@ public:
     [[nodiscard]] io::IoStatistics statistics() const override { return {}; }
     io_uring_sqe* entry() override { std::abort(); }
     int buffer_index(const void*, std::size_t) override { return -1; }
+    [[nodiscard]] bool port_is_free(std::uint32_t port) const override { return !ports_.contains(port); }
     void bind_port(std::uint32_t port, std::function<void()> handler) override { ports_[port] = std::move(handler); }
     void unbind_port(std::uint32_t port) override { ports_.erase(port); }
     void notify(std::uint32_t) override { ++notified; }
