@@ -2,8 +2,9 @@
 // Decompressed kernels kept between runs, in $XDG_CACHE_HOME/parapet/kernels.
 //
 // Decompressing a distribution kernel costs far more than copying it. An entry is found by what identifies the
-// compressed file (canonical path, size, times; a kernel out of a disk image by its contents), carries a checksum, and appears by rename, so concurrent
-// writers and crashes leave whole entries or none. Any trouble with the cache means "not cached", never an error.
+// compressed file (canonical path, size, times; a kernel out of a disk image by its contents), carries a checksum, and
+// appears by rename, so concurrent writers and crashes leave whole entries or none. Any trouble with the cache means
+// "not cached", never an error.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,8 @@ public:
     /// Name of the entry for a file; empty if the file must not be cached (changed within the last two seconds).
     [[nodiscard]] std::string key_of(const std::string& path, const struct stat& info) const;
 
-    /// Name of the entry for bytes that cannot change any more, by their SHA-256: whoever made them may have chosen them.
+    /// Name of the entry for bytes that cannot change any more, by their SHA-256: whoever made them may have chosen
+    /// them.
     [[nodiscard]] std::string key_of_contents(const ByteSource& file) const;
 
     /// The decompressed bytes, checked; nullptr if there is no good entry.
