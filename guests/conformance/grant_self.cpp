@@ -117,7 +117,7 @@ void device_mappings() {
     status_is(mapped.status, GNTST_okay, "map for a device");
     expect((entry(20).flags & in_use) == in_use, "flags: %x", entry(20).flags);
     status_is(unmap(mapped.handle, 0), GNTST_okay, "unmap of nothing");
-    status_is(unmap(mapped.handle, 0, page_size), GNTST_general_error, "unmap with a wrong bus address");
+    status_is(unmap(mapped.handle, 0, page_size), GNTST_bad_dev_addr, "unmap with a wrong bus address");
     expect((entry(20).flags & in_use) == in_use, "flags: %x", entry(20).flags);
     status_is(unmap(mapped.handle, 0, mapped.dev_bus_addr), GNTST_okay, "unmap from a device");
     expect((entry(20).flags & in_use) == 0, "flags: %x", entry(20).flags);
@@ -177,11 +177,12 @@ void copies() {
     request.dest.u.gmfn = 0xfffffffff;
     copy(GNTST_bad_page, "copy to a wild frame");
     request.dest.u.gmfn = virt_to_mfn(to);
-    request.dest.domid = self() + 1;
-    copy(GNTST_permission_denied, "copy to a frame of another domain");
-    request.flags |= GNTCOPY_dest_gref;
+    request.dest.domid = self();
+    copy(GNTST_permission_denied, "copy to a frame of a domain by number");
     request.dest.domid = 77;
-    copy(GNTST_bad_domain, "copy to a domain that is not");
+    copy(GNTST_bad_domain, "copy to a frame of a domain that is not");
+    request.flags |= GNTCOPY_dest_gref;
+    copy(GNTST_bad_domain, "copy to a grant of a domain that is not");
 }
 
 void transfer() {

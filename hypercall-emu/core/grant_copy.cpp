@@ -9,9 +9,10 @@ namespace {
 
 /// Whose frame an end names: GNTST_*.
 int16_t judge_domain(const Domain& domain, const abi::gnttab_copy_ptr64& end, bool by_ref) {
-    if (end.domid != abi::DOMID_SELF && !by_ref)
-        return abi::GNTST_permission_denied; // only one's own frames have names
-    return domain.is_self(end.domid) || end.domid == 0 ? abi::GNTST_okay : abi::GNTST_bad_domain;
+    if (!domain.is_self(end.domid) && end.domid != 0)
+        return abi::GNTST_bad_domain;
+    const bool may_name = by_ref || end.domid == abi::DOMID_SELF; // frames are one's own, by that name only
+    return may_name ? abi::GNTST_okay : abi::GNTST_permission_denied;
 }
 
 /// The frame, and what may be used of it: GNTST_*.

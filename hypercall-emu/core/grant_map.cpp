@@ -121,7 +121,7 @@ int16_t unmap(Vcpu& vcpu, const Unmapping& what) {
     const Mfn frame{mapping.frame};
     const bool from_device = what.dev_bus_addr != 0 && (mapping.flags & abi::GNTMAP_device_map) != 0;
     if (from_device && what.dev_bus_addr != frame.address())
-        return abi::GNTST_general_error;
+        return abi::GNTST_bad_dev_addr;
     if (what.host_addr != 0 && (mapping.flags & abi::GNTMAP_host_map) != 0) {
         if (!unmap_from_host(vcpu, mapping, what))
             return abi::GNTST_general_error;

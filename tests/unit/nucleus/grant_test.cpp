@@ -201,7 +201,7 @@ TEST(GrantTable, HandlesRunOut) {
     EXPECT_EQ(g.run(abi::GNTTABOP_set_version, abi::gnttab_set_version{2}, -abi::XEN_EBUSY).version, 1u);
     EXPECT_EQ(g.run(abi::GNTTABOP_swap_grant_ref, abi::gnttab_swap_grant_ref{9, 10, 0}).status, abi::GNTST_eagain);
     EXPECT_EQ(g.unmap(5, 0), abi::GNTST_okay); // neither of the two addresses: nothing to do
-    EXPECT_EQ(g.unmap(5, 0, g.vm.mfn(61).address()), abi::GNTST_general_error);
+    EXPECT_EQ(g.unmap(5, 0, g.vm.mfn(61).address()), abi::GNTST_bad_dev_addr);
     EXPECT_EQ(g.unmap(5, 0, g.vm.mfn(60).address()), abi::GNTST_okay);
     EXPECT_EQ(g.unmap(5, 0, g.vm.mfn(60).address()), abi::GNTST_bad_handle);
     EXPECT_EQ(g.map(9, 0, abi::GNTMAP_device_map).handle, 5u);
@@ -444,6 +444,9 @@ TEST(GrantCopy, Refusals) {
     EXPECT_EQ(c.copy(), abi::GNTST_bad_page);
     c.op.dest.domid = 0; // a frame of Dom0
     EXPECT_EQ(c.copy(), abi::GNTST_permission_denied);
+    c.op.dest.domid = 99;
+    EXPECT_EQ(c.copy(), abi::GNTST_bad_domain);
+    c.op.dest.domid = 0;
     c.op.flags = abi::GNTCOPY_dest_gref;
     c.op.dest.u.ref = 0;
     EXPECT_EQ(c.copy(), abi::GNTST_general_error); // a grant of Dom0: there is none
