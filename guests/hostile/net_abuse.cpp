@@ -57,9 +57,11 @@ int NetAbuse::answers(const char* what, unsigned requests) {
     int status = NETIF_RSP_NULL;
     for (unsigned i = 0; i < requests; ++i) {
         netif_tx_response_t response{};
-        if (!victim.queue().take_tx(response, 1'000)) {
-            check(stopped(), "%s: no answer", what);
-            return NETIF_RSP_ERROR;
+        for (const uint64_t end = now_ns() + 2'000'000'000; !victim.queue().take_tx(response, 20);) {
+            if (const bool ended = stopped(); ended || now_ns() > end) {
+                check(ended, "%s: no answer", what);
+                return NETIF_RSP_ERROR;
+            }
         }
         status = response.status != NETIF_RSP_NULL ? response.status : status;
     }

