@@ -26,6 +26,8 @@ namespace parapet::io {
 
 namespace {
 
+constexpr unsigned most_passes = 8; ///< over deferred work in one round
+
 /// A counter that this thread writes and others read.
 class Counter {
 public:
@@ -154,6 +156,8 @@ private:
     void run();
     void round();
     void finish_round();
+    void submit();
+    void forget_delays();
     void run_posted();
     void take_ports();
 
@@ -236,7 +240,10 @@ void UringThread::call(const std::function<void()>& what) {
 
 void UringThread::forget_memory(std::span<const std::byte* const> pages) {
     if (memory_.any_registered(pages)) {
-        call([this, pages] { memory_.forget(pages); });
+        call([this, pages] {
+            submit(); // what this round has prepared names registered buffers by their index
+            memory_.forget(pages);
+        });
     }
 }
 
@@ -273,8 +280,19 @@ io_uring_sqe* UringThread::entry() {
             return sqe;
         }
         // Full: hand it to the kernel. Its completions wait in the (larger) completion queue.
-        enters_.add();
-        (void)io_uring_submit(ring_->ring());
+        submit();
+    }
+}
+
+void UringThread::submit() {
+    enters_.add();
+    (void)io_uring_submit(ring_->ring());
+    forget_delays();
+}
+
+/// The kernel has read those of what it took; it may have left the rest for the next time.
+void UringThread::forget_delays() {
+    if (io_uring_sq_ready(ring_->ring()) == 0) {
         delays_.clear();
     }
 }
@@ -286,9 +304,10 @@ void UringThread::after(std::chrono::nanoseconds delay, Completion& completion) 
     own(sqe, *new Once{[&completion](int) { completion.complete(0, 0); }});
 }
 
-/// What one round's handlers led to: deferred work, then one signal to the guest for all of it.
+/// What one round's handlers led to: deferred work, then one signal to the guest for all of it. What that defers in
+/// its turn may wait for the next round: a guest that posts as fast as we answer must not keep the others waiting.
 void UringThread::finish_round() {
-    while (!deferred_.empty()) {
+    for (unsigned left = most_passes; left != 0 && !deferred_.empty(); left--) {
         const auto due = std::exchange(deferred_, {});
         for (const auto& what : due) {
             what();
@@ -304,9 +323,14 @@ void UringThread::finish_round() {
 
 void UringThread::round() {
     finish_round();
+    if (!deferred_.empty()) {
+        io_uring_sqe* sqe = entry(); // completes at once, to nobody
+        io_uring_prep_nop(sqe);
+        io_uring_sqe_set_data(sqe, nullptr);
+    }
     enters_.add();
     (void)io_uring_submit_and_wait(ring_->ring(), 1); // an error (EINTR, EBUSY) comes with completions to take
-    delays_.clear();
+    forget_delays();
     io_uring_cqe* cqe = nullptr;
     while (io_uring_peek_cqe(ring_->ring(), &cqe) == 0) {
         auto* completion = static_cast<Completion*>(io_uring_cqe_get_data(cqe));

@@ -108,7 +108,8 @@ public:
     virtual void unbind_port(std::uint32_t port) = 0;
     /// Raise the guest's event channel at the end of this round.
     virtual void notify(std::uint32_t port) = 0;
-    /// Runs `what` once at the end of this round, before it submits (to batch work of one round).
+    /// Runs `what` once at the end of this round, before it submits (to batch work of one round); or of the next one,
+    /// where deferred work goes on deferring.
     virtual void defer(std::function<void()> what) = 0;
     /// Calls `completion` after `delay`, with result 0. At most one per Completion at a time.
     virtual void after(std::chrono::nanoseconds delay, Completion& completion) = 0;

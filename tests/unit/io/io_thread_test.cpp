@@ -150,6 +150,47 @@ TEST_F(IoThreadTest, ForgetsMemoryThatIsGivenBack) {
     EXPECT_EQ(byte, 2);
 }
 
+/// An operation that is prepared, but not submitted, when a page beside its own goes.
+TEST_F(IoThreadTest, ForgettingMemorySparesWhatIsPrepared) {
+    const UniqueFd file = temporary_file();
+    Result result;
+    const auto store = [&](Completion& done) {
+        io->prepare(done, io_uring_prep_write_fixed, file.get(), memory + 4096, 4096U, 0ULL,
+                    io->buffer_index(memory + 4096, 4096));
+    };
+    ASSERT_EQ(run(store), 4096); // registers the piece
+    std::promise<void> go;
+    io->post([&] { go.get_future().wait(); });
+    std::this_thread::sleep_for(20ms); // what follows comes in one batch
+    io->post([&] { store(result); });
+    std::thread other{[&] {
+        const std::byte* page = memory + 8192;
+        io->forget_memory({&page, 1});
+    }};
+    std::this_thread::sleep_for(20ms);
+    go.set_value();
+    other.join();
+    EXPECT_EQ(result.get(), 4096);
+}
+
+TEST_F(IoThreadTest, DeferredWorkThatGoesOnDoesNotKeepTheOthersWaiting) {
+    bool going_on = true;
+    unsigned passes = 0;
+    std::function<void()> again = [&] {
+        passes++;
+        if (going_on && passes < 5'000'000) {
+            io->defer(again);
+        }
+    };
+    io->call([&] { io->defer(again); });
+    Result timer;
+    io->call([&] { io->after(1ms, timer); });
+    EXPECT_EQ(timer.get(), 0);
+    io->call([&] { going_on = false; });
+    io->call([] {});
+    EXPECT_LT(passes, 5'000'000U);
+}
+
 TEST_F(IoThreadTest, RefusesWhatTheDataPathDoesNotNeed) {
     EXPECT_EQ(run([&](Completion& done) {
                   io->prepare(done, io_uring_prep_openat, AT_FDCWD, "/etc/passwd", O_RDONLY, static_cast<mode_t>(0));
