@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <sys/types.h>
+#include <utility>
 #include <vector>
 
 namespace parapet::vmm::control {
@@ -75,6 +76,7 @@ private:
 
     /// A detach that the guest has not answered yet.
     struct Detaching {
+        explicit Detaching(std::weak_ptr<Session> who) : session{std::move(who)} {}
         std::weak_ptr<Session> session;
         bool over = false;
         void finish(const Result<void>& done);
