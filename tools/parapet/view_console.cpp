@@ -123,6 +123,7 @@ void Viewer::take_frames() {
 
 int Viewer::run(bool history) {
     input_ended_ = history;
+    take_frames(); // what came with the reply to the request
     while (!status_) {
         std::array<pollfd, 2> waits{{{client_.socket(), POLLIN, 0}, {input_ended_ ? -1 : STDIN_FILENO, POLLIN, 0}}};
         if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR) {
