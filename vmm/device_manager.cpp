@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/device_manager.hpp"
 
+#include "vmm/line_limit.hpp"
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
@@ -18,6 +20,10 @@ const char* name_of(xenbus::State state) {
     constexpr const char* names[] = {"unknown",   "initialising", "waiting", "initialised", "connected",
                                      "detaching", "closed",       "closed",  "reconfigured"};
     return names[static_cast<unsigned>(state)];
+}
+
+Error ending() {
+    return Error{"the guest has ended, and its devices are being stopped; try again when it has started anew"};
 }
 
 } // namespace
@@ -43,9 +49,12 @@ Result<void> DeviceManager::add(devices::DeviceSource& source) {
     auto entry = std::make_unique<Entry>();
     Entry* const raw = entry.get();
     entry->source = &source;
-    entry->backend = source.make_backend(context_);
+    // A guest can break a device, connect again and break it again, as often as it likes.
+    devices::BackendContext context = context_;
+    context.log = LineLimit{context_.log};
     xenbus::BackendDevice::Hooks hooks;
-    hooks.log = context_.log;
+    hooks.log = context.log;
+    entry->backend = source.make_backend(context);
     // Later, as the backend may still be in the call that led here.
     hooks.removed = [this, raw, alive = alive_] {
         boost::asio::post(context_.control, [this, raw, alive] {
@@ -67,6 +76,7 @@ Result<void> DeviceManager::add(devices::DeviceSource& source) {
 }
 
 void DeviceManager::stop(std::function<void()> done) {
+    stopped_ = true;
     auto left = std::make_shared<std::size_t>(entries_.size() + 1);
     const auto one_less = [left, done = std::move(done)] {
         if (--*left == 0) {
@@ -102,6 +112,9 @@ Result<control::DeviceInfo> DeviceManager::attach(devices::Handover handover) {
     if (!factory_.from_handover) {
         return Error{"this domain takes no devices"};
     }
+    if (stopped_) {
+        return ending();
+    }
     std::set<std::pair<std::string, unsigned>> taken;
     for (const auto& owned : sources_) {
         taken.emplace(owned->kind(), owned->id());
@@ -122,6 +135,10 @@ Result<control::DeviceInfo> DeviceManager::attach(devices::Handover handover) {
 }
 
 void DeviceManager::detach(const std::string& kind, unsigned id, bool force, std::function<void(Result<void>)> done) {
+    if (stopped_) {
+        done(ending());
+        return;
+    }
     Entry* const entry = find(kind, id);
     if (entry == nullptr) {
         done(Error{"the domain has no device " + kind + "/" + std::to_string(id) + "; `parapet list` shows them"});

@@ -55,6 +55,7 @@ private:
     xenstore::Store& store_;
     xenstore::DomId domid_;
     std::vector<std::unique_ptr<Entry>> entries_;
+    bool stopped_ = false; ///< their xenbus devices are gone
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

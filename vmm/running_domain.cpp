@@ -143,8 +143,12 @@ void RunningDomain::begin_io() {
     life.mark_port = [this](std::uint32_t port) { ports_->mark(port); };
     life.own_ports = {store_port, console_port};
     life.other_port = [this](std::uint32_t port) {
-        if (port == store_port || port == console_port) {
-            asio::post(io_, [this, port] { on_port(port); });
+        // One at a time: the guest may ring faster than the control thread listens.
+        if ((port == store_port || port == console_port) && !kicked_[port].exchange(true)) {
+            asio::post(io_, [this, port] {
+                kicked_[port] = false;
+                on_port(port);
+            });
         }
     };
     life.memory = ram_.frames();
@@ -153,7 +157,7 @@ void RunningDomain::begin_io() {
 
 /// The vCPUs have stopped: wait until no device uses the guest's memory. False: one does not let go.
 bool RunningDomain::end_io() {
-    constexpr std::chrono::seconds patience{30};
+    constexpr std::chrono::seconds patience{45}; // an NBD disk waits for its server for 30 of them
     bool done = false;
     devices_->stop([this, &done] {
         done = true;

@@ -22,6 +22,9 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <array>
+#include <atomic>
+
 namespace parapet::vmm {
 
 inline constexpr std::uint32_t guest_domid = 1;
@@ -94,6 +97,7 @@ private:
     std::optional<DeviceManager> devices_;
     std::optional<RequestServer> requests_;
     std::optional<VcpuThread> thread_;
+    std::array<std::atomic<bool>, console_port + 1> kicked_{}; ///< by port: on_port() is due
     DomainResult result_;
     bool ended_ = false;
     bool stuck_ = false;

@@ -54,7 +54,7 @@ public:
         } else if (transfers()) {
             target_.transferred(*this, result);
         } else if (request->operation == disk::Operation::flush) {
-            target_.end(*this, std::min(result, 0));
+            target_.flushed(*this, std::min(result, 0));
         } else {
             target_.allocated(*this, result);
         }
@@ -92,6 +92,9 @@ void RawTarget::submit(TargetRequest& request) {
         }
         return transfer(operation);
     case disk::Operation::flush:
+        if (pages_lost_) {
+            return fail_later(operation, -ENOTRECOVERABLE);
+        }
         io_.prepare(operation, io_uring_prep_fsync, image_.main.get(), unsigned{IORING_FSYNC_DATASYNC});
         return;
     case disk::Operation::discard:
@@ -106,6 +109,7 @@ void RawTarget::transfer(Operation& operation) {
     const int fd = descriptor_for(operation);
     const std::uint64_t offset = request.offset + operation.done;
     const bool read = request.operation == disk::Operation::read;
+    page_cache_ = page_cache_ || (!read && !(image_.direct && fd == image_.main.get()));
     const auto vectors = operation.rest.first(std::min(operation.rest.size(), most_vectors));
     int index = -1;
     io_uring_sqe* sqe = nullptr;
@@ -155,6 +159,10 @@ void RawTarget::transferred(Operation& operation, int result) {
         return transfer(operation); // an alignment that the probe did not see
     }
     if (result < 0) {
+        // A durable write may be told of other pages' loss. Where there is no room, it is its own that were not taken.
+        if (request.fua && result != -ENOSPC && result != -EDQUOT) {
+            note_lost_pages();
+        }
         return end(operation, result);
     }
     if (result == 0) { // the end of the file, where there should be none
@@ -166,6 +174,24 @@ void RawTarget::transferred(Operation& operation, int result) {
     }
     operation.advance(static_cast<unsigned>(result));
     transfer(operation);
+}
+
+/// Linux tells of a page that it could not write once, and drops it as if it were clean: the next flush would succeed,
+/// and a guest that was made to wait for it (on-error=wait) would take for stored what is lost. (QEMU: the same in
+/// block/file-posix.c, handle_aiocb_flush.) Direct I/O leaves nothing behind in the page cache.
+void RawTarget::note_lost_pages() {
+    pages_lost_ = pages_lost_ || page_cache_;
+}
+
+void RawTarget::flushed(Operation& operation, int result) {
+    if (result == -EAGAIN || result == -EINTR) {
+        io_.prepare(operation, io_uring_prep_fsync, image_.main.get(), unsigned{IORING_FSYNC_DATASYNC});
+        return;
+    }
+    if (result < 0) {
+        note_lost_pages();
+    }
+    end(operation, pages_lost_ && result == 0 ? -ENOTRECOVERABLE : result); // another one was told
 }
 
 void RawTarget::allocate(Operation& operation) {

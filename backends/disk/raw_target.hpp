@@ -2,7 +2,8 @@
 // A raw image as a disk's target: each request becomes one operation of the I/O thread's ring, straight into or out of
 // guest memory. Registered memory is used where a request is one piece of it.
 //
-//   flush        fdatasync: what was written before, and the metadata to find it
+//   flush        fdatasync: what was written before, and the metadata to find it. Once one has failed, and data was in
+//                the page cache, all do (ENOTRECOVERABLE) until the domain starts anew
 //   FUA          a write with RWF_DSYNC
 //   discard      FALLOC_FL_PUNCH_HOLE; it reads as zeroes afterwards
 //   zeroes       FALLOC_FL_ZERO_RANGE, or a hole where that is not to be had
@@ -40,6 +41,8 @@ private:
     void allocate(Operation& operation);
     void transferred(Operation& operation, int result);
     void allocated(Operation& operation, int result);
+    void flushed(Operation& operation, int result);
+    void note_lost_pages();
     void fail_later(Operation& operation, int error);
     void end(Operation& operation, int result);
     void look_at_size();
@@ -50,7 +53,9 @@ private:
     std::uint64_t bytes_there_; ///< as the file is now; less than the geometry's: it was truncated
     std::function<void()> changed_;
     std::chrono::steady_clock::time_point looked_{};
-    bool zero_range_ = true; ///< until the file system says otherwise
+    bool page_cache_ = false; ///< something was written through it
+    bool pages_lost_ = false; ///< a flush failed: no later one can vouch for what was written before it
+    bool zero_range_ = true;  ///< until the file system says otherwise
     std::vector<std::unique_ptr<Operation>> operations_;
     std::vector<Operation*> free_;
 };

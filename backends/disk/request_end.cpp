@@ -14,7 +14,7 @@ constexpr std::chrono::milliseconds retry_interval{500};
 
 /// An error that another try does not mend.
 bool is_final(int result) {
-    return result == -EOPNOTSUPP || result == -EINVAL || result == -EROFS;
+    return result == -EOPNOTSUPP || result == -EINVAL || result == -EROFS || result == -ENOTRECOVERABLE;
 }
 
 const char* verb(Operation operation) {

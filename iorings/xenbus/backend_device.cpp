@@ -34,7 +34,7 @@ public:
     Result<void> start();
     void detach(bool force);
     void fail(const std::string& why);
-    void publish(const Nodes& nodes) { write(back_, nodes); }
+    void publish(const Nodes& nodes);
     void forget() {
         if (watch_) {
             store_.unwatch(*watch_);
@@ -181,7 +181,21 @@ void BackendDevice::Impl::look() {
     }
 }
 
+/// The frontend watches the backend's state, and reads the other nodes anew when that is written, changed or not.
+void BackendDevice::Impl::publish(const Nodes& nodes) {
+    if (!watch_) {
+        return;
+    }
+    write(back_, nodes);
+    if (state_ == State::connected) {
+        write(back_, {{"state", std::to_string(static_cast<unsigned>(state_))}});
+    }
+}
+
 void BackendDevice::Impl::fail(const std::string& why) {
+    if (!watch_) {
+        return; // removed: it must leave no nodes
+    }
     log(id_text(address_) + ": " + why);
     write(xenstore::domain_path(domain0) + "/error/backend/" + address_.kind + '/' +
               std::to_string(static_cast<unsigned>(address_.domid)) + '/' + std::to_string(address_.id),
@@ -192,6 +206,9 @@ void BackendDevice::Impl::fail(const std::string& why) {
 }
 
 void BackendDevice::Impl::detach(bool force) {
+    if (!watch_) {
+        return; // it has been removed, and its owner will be told
+    }
     online_ = false;
     forced_ = forced_ || force;
     write(back_, {{"online", "0"}});

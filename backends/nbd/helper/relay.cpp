@@ -186,6 +186,7 @@ void Relay::flush_log() {
     if (log_.bytes() > log_limit / 2 && !own_flush_.flying && !drop_session_ && unsure_ == 0) {
         own_flush_.flying = true;
         own_flush_.covers = log_.end();
+        own_flush_.sent = Clock::now();
         session_->issue(own_flush_);
     }
 }

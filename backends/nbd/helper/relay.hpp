@@ -59,12 +59,14 @@ private:
         Relay* relay = nullptr;
         bool flying = false;
         std::uint64_t covers = 0;
+        Clock::time_point sent;
         void done(int error) override { relay->own_flush_done(error); }
     };
     struct Replay final : Command {
         Relay* relay = nullptr;
         bool flying = false;
         std::size_t index = 0; ///< in the log
+        Clock::time_point sent;
         void done(int error) override { relay->replay_done(*this, error); }
     };
 
@@ -101,6 +103,7 @@ private:
     void end_replay();
     void come_up();
     void check_patience();
+    [[nodiscard]] bool server_is_silent(Clock::time_point now) const;
     [[nodiscard]] bool keeps_log() const { return facts_.flush && !facts_.read_only; }
 
     VmmPort& port_;

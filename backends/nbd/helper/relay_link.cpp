@@ -106,6 +106,7 @@ void Relay::replay() {
         replay.length = next.length;
         replay.data = next.data.get();
         replay.flying = true;
+        replay.sent = Clock::now();
         session_->issue(replay);
     }
     const bool busy = std::any_of(replays_.begin(), replays_.end(), [](const Replay& one) { return one.flying; });
@@ -147,16 +148,23 @@ void Relay::come_up() {
     flush_log(); // writes may wait for room in it
 }
 
+/// A server that is there, but does not answer: the oldest of what it was sent decides, ours included.
+bool Relay::server_is_silent(Clock::time_point now) const {
+    const auto late = [&](Clock::time_point sent) { return now - sent > patience_; };
+    return (own_flush_.flying && late(own_flush_.sent)) ||
+           std::any_of(replays_.begin(), replays_.end(),
+                       [&](const Replay& replay) { return replay.flying && late(replay.sent); }) ||
+           std::any_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
+               return (slot.state == Slot::State::flying || slot.state == Slot::State::syncing) && late(slot.sent);
+           });
+}
+
 void Relay::check_patience() {
     const auto now = Clock::now();
-    if (link_ == Link::up || rewriting_) {
-        // A server that is there, but silent: the oldest request decides.
-        const bool stuck = std::any_of(slots_.begin(), slots_.end(), [&](const Slot& slot) {
-            return (slot.state == Slot::State::flying || slot.state == Slot::State::syncing) &&
-                   now - slot.sent > patience_;
-        });
-        if (stuck) {
-            lose();
+    if ((link_ == Link::up || link_ == Link::replaying) && server_is_silent(now)) {
+        const bool was_up = link_ == Link::up || rewriting_;
+        lose();
+        if (was_up) {
             down_since_ = now - patience_;
         }
     }

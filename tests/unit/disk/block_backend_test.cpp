@@ -345,6 +345,16 @@ TEST_F(BlockTest, WaitsForTheTargetToRecover) {
     EXPECT_GE(count("retries"), 1u);
 }
 
+TEST_F(BlockTest, AFlushThatCannotSucceedAnyMoreIsNotWaitedFor) {
+    make("on-error=wait");
+    auto frontend = start();
+    target->next_result = -EIO;
+    frontend->post(F::request(BLKIF_OP_FLUSH_DISKCACHE, 1, 0));
+    ASSERT_TRUE(submitted(1));
+    target->next_result = -ENOTRECOVERABLE; // as RawTarget says
+    EXPECT_EQ(frontend->status(), BLKIF_RSP_ERROR);
+}
+
 TEST_F(BlockTest, DisconnectingEndsTheWait) {
     make("on-error=wait");
     auto frontend = start();

@@ -239,6 +239,30 @@ TEST(RawTargetAlignment, PartsOfBlocksAndWholeOnesAgree) {
     EXPECT_TRUE(file.contents() == model);
 }
 
+/// The kernel says once that it has lost pages. Here the flush that fails is that of a pipe, put in the image's place.
+TEST_P(RawTargetTest, AFlushAfterOneThatFailedVouchesForNothing) {
+    disk::DiskSpec spec;
+    spec.target = image.path;
+    spec.cache = GetParam();
+    auto file = disk::open_image(spec);
+    ASSERT_TRUE(file.ok());
+    if (GetParam() == disk::Cache::direct && !file->direct) {
+        GTEST_SKIP() << "no direct I/O here";
+    }
+    target = std::make_unique<disk::RawTarget>(*file, *guest.io);
+    ASSERT_EQ(run(disk::Operation::write, 0, {{guest.page(guest.allocate()), 4096}}), 0);
+    ASSERT_EQ(range(disk::Operation::flush, 0, 0), 0);
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const UniqueFd reading{ends[0]}, writing{ends[1]}, kept{::dup(file->main.get())};
+    ASSERT_GE(::dup2(writing.get(), file->main.get()), 0);
+    EXPECT_LT(range(disk::Operation::flush, 0, 0), 0);
+    ASSERT_GE(::dup2(kept.get(), file->main.get()), 0);
+    const bool direct = GetParam() == disk::Cache::direct; // has left nothing in the page cache
+    EXPECT_EQ(range(disk::Operation::flush, 0, 0), direct ? 0 : -ENOTRECOVERABLE);
+    target.reset();
+}
+
 INSTANTIATE_TEST_SUITE_P(Caches, RawTargetTest, testing::Values(disk::Cache::direct, disk::Cache::buffered),
                          [](const auto& which) { return which.param == disk::Cache::direct ? "direct" : "buffered"; });
 

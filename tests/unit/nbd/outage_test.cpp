@@ -223,6 +223,31 @@ TEST_F(Outage, AFailedFlushIsRepeatedWithItsData) {
     EXPECT_EQ(opened->read(8192, 4096), pattern(4096, 2));
 }
 
+TEST_F(Outage, AServerThatIsSilentWhileTheLogIsWrittenAgain) {
+    make_file(1 << 20);
+    const std::string disk_path = path("disk"), bad = path("bad"), silent = path("silent");
+    const Program server = nbdkit({"eval", "get_size=echo 1M", "can_write=exit 0", "can_flush=exit 0",
+                                   "pread=dd if=" + disk_path +
+                                       " iflag=skip_bytes,count_bytes skip=$4 count=$3 "
+                                       "status=none",
+                                   "pwrite=while [ -e " + silent + " ]; do sleep 0.1; done; dd of=" + disk_path +
+                                       " oflag=seek_bytes conv=notrunc seek=$4 status=none",
+                                   "flush=if [ -e " + bad + " ]; then rm " + bad + "; echo EIO flush >&2; exit 1; fi"});
+    const auto opened = disk(remote(1s));
+    ASSERT_EQ(opened->write(0, pattern(4096, 1)), 0);
+    std::ofstream{bad};
+    EXPECT_EQ(opened->flush(), -EIO);
+    std::ofstream{silent};
+    Request again{Operation::flush, 0, {}};
+    opened->submit(again);
+    const bool answered = again.result.wait_for(15s) == std::future_status::ready;
+    EXPECT_TRUE(answered);
+    ASSERT_EQ(::unlink(silent.c_str()), 0);
+    EXPECT_EQ(again.result.get(), answered ? -EIO : 0);
+    EXPECT_TRUE(soon([&] { return opened->flush() == 0; }));
+    EXPECT_EQ(opened->read(0, 4096), pattern(4096, 1));
+}
+
 TEST_F(Outage, NothingOutlivesTheDomainsProcess) {
     ASSERT_EQ(run_program({"qemu-img", "create", "-q", "-f", "qcow2", path("disk"), "16M"}), 0);
     const pid_t domain = ::fork();

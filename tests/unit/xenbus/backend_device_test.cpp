@@ -209,6 +209,30 @@ TEST_F(BackendDeviceTest, FailStopsADeviceAtOnce) {
     EXPECT_EQ(driver.connects, 1);
 }
 
+/// Linux' frontends look at a disk's new size when the state is written (drivers/block/xen-blkfront.c).
+TEST_F(BackendDeviceTest, WhatIsPublishedIsShownToAFrontendThatWatchesTheState) {
+    connect();
+    unsigned fired = 0;
+    ASSERT_TRUE(store.watch(back + "/state", [&](const std::string&) { fired++; }).ok());
+    store.settle();
+    fired = 0;
+    device->publish({{"sectors", "200"}});
+    store.settle();
+    EXPECT_EQ(*store.read(back + "/sectors"), "200");
+    EXPECT_EQ(backend_state(), State::connected);
+    EXPECT_EQ(fired, 1U);
+}
+
+TEST_F(BackendDeviceTest, ARemovedDeviceLeavesNothingBehind) {
+    device->detach(true);
+    ASSERT_EQ(removed, 1);
+    device->detach(true); // by another, before the owner has been told
+    device->publish({{"sectors", "200"}});
+    device->fail("too late");
+    EXPECT_FALSE(store.exists(back));
+    EXPECT_EQ(removed, 1);
+}
+
 TEST_F(BackendDeviceTest, JudgesNumbersOfTheFrontend) {
     const FrontendNodes nodes{store, front};
     for (const auto& [text, number] :

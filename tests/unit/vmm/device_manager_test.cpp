@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The devices of a domain, with devices that do nothing.
+#include "vmm/device_manager.hpp"
+#include "vmm/line_limit.hpp"
+
+#include "pv-abi/doorbell.hpp"
+
+#include <gtest/gtest.h>
+
+namespace parapet::vmm {
+namespace {
+
+const std::string front = "/local/domain/1/device/vbd/51712";
+
+struct FakeBackend final : devices::DeviceBackend {
+    explicit FakeBackend(std::function<void()>& waiting_) : waiting{waiting_} {}
+    xenbus::Nodes frontend_nodes() const override { return {}; }
+    xenbus::Nodes backend_nodes() const override { return {}; }
+    boost::json::object statistics() const override { return {}; }
+    xenbus::Nodes offer() override { return {}; }
+    Result<xenbus::Nodes> connect(const xenbus::FrontendNodes& /*frontend*/) override {
+        return Error{"it does not like its rings"};
+    }
+    void disconnect(std::function<void()> done) override {
+        if (slow) {
+            waiting = std::move(done);
+        } else {
+            done();
+        }
+    }
+    std::function<void()>& waiting;
+    static inline bool slow = false;
+};
+
+struct FakeSource final : devices::DeviceSource {
+    explicit FakeSource(std::function<void()>& waiting_) : waiting{waiting_} {}
+    std::string kind() const override { return "vbd"; }
+    unsigned id() const override { return 51712; }
+    std::string describe() const override { return "xvda nothing"; }
+    std::unique_ptr<devices::DeviceBackend> make_backend(const devices::BackendContext& /*context*/) override {
+        return std::make_unique<FakeBackend>(waiting);
+    }
+    devices::Handover to_handover() && override { return {}; }
+    std::function<void()>& waiting;
+};
+
+class DeviceManagerTest : public testing::Test {
+protected:
+    void SetUp() override {
+        FakeBackend::slow = false;
+        auto made = io::IoThread::create(8);
+        ASSERT_TRUE(made.ok()) << made.error().message;
+        io = *std::move(made);
+        factory.from_handover = [this](devices::Handover,
+                                       const auto&) -> Result<std::unique_ptr<devices::DeviceSource>> {
+            return std::unique_ptr<devices::DeviceSource>{std::make_unique<FakeSource>(waiting)};
+        };
+        manager.emplace(sources, factory,
+                        devices::BackendContext{*io, grants, control, [this](std::string_view) { lines++; }}, store,
+                        xenstore::DomId{1});
+    }
+
+    DeviceSources sources;
+    devices::DeviceFactory factory;
+    std::unique_ptr<io::IoThread> io;
+    doorbell::Mailbox mailbox{};
+    grants::HostGrants grants{{}, mailbox, nullptr, nullptr, 0, 0};
+    boost::asio::io_context control;
+    xenstore::Store store;
+    std::function<void()> waiting;
+    unsigned lines = 0;
+    std::optional<DeviceManager> manager;
+};
+
+/// A disk that hangs holds up the end of the domain; the control socket is served meanwhile.
+TEST_F(DeviceManagerTest, RefusesChangesWhileItStops) {
+    sources.push_back(std::make_unique<FakeSource>(waiting));
+    ASSERT_TRUE(manager->start().ok());
+    FakeBackend::slow = true;
+    bool stopped = false;
+    manager->stop([&] { stopped = true; });
+    EXPECT_FALSE(stopped);
+    unsigned refused = 0;
+    manager->detach("vbd", 51712, true, [&](const Result<void>& result) { refused += result.ok() ? 0 : 1; });
+    EXPECT_EQ(refused, 1U);
+    EXPECT_FALSE(manager->attach({}).ok());
+    EXPECT_EQ(manager->list().at(0).state, "stopped");
+    waiting();
+    EXPECT_TRUE(stopped);
+}
+
+TEST_F(DeviceManagerTest, AttachesNothingOnceStopped) {
+    manager->stop([] {});
+    EXPECT_FALSE(manager->attach({}).ok()) << "a late word of the guest could connect it";
+    EXPECT_TRUE(sources.empty());
+}
+
+TEST_F(DeviceManagerTest, AGuestThatFailsAgainAndAgainDoesNotFillTheLog) {
+    sources.push_back(std::make_unique<FakeSource>(waiting));
+    ASSERT_TRUE(manager->start().ok());
+    for (unsigned round = 0; round < 1000; round++) {
+        for (const char* state : {"3", "6", "1"}) {
+            ASSERT_TRUE(store.write(front + "/state", state).ok());
+            store.settle();
+        }
+    }
+    EXPECT_GE(lines, 1U);
+    EXPECT_LE(lines, LineLimit::most_in_a_minute);
+}
+
+TEST(LineLimit, LetsLinesThroughAgainAfterAMinute) {
+    std::vector<std::string> lines;
+    LineLimit::Clock::time_point now{};
+    const LineLimit limit{[&](std::string_view line) { lines.emplace_back(line); }, [&] { return now; }};
+    for (unsigned i = 0; i < LineLimit::most_in_a_minute + 5; i++) {
+        limit("a");
+    }
+    ASSERT_EQ(lines.size(), LineLimit::most_in_a_minute);
+    now += std::chrono::seconds{61};
+    limit("b");
+    ASSERT_EQ(lines.size(), LineLimit::most_in_a_minute + 2);
+    EXPECT_EQ(lines[lines.size() - 2], "(5 lines of the device were left out)");
+    EXPECT_EQ(lines.back(), "b");
+}
+
+} // namespace
+} // namespace parapet::vmm
