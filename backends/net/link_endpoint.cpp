@@ -319,9 +319,7 @@ void LinkEndpoint::done(Operation operation, int result) {
         break;
     case Operation::talking:
         talking_ = false;
-        if (broken_) {
-            lose_peer();
-        } else if (result < 0 && !again(result) && result != -ECANCELED) {
+        if (broken_ || (result < 0 && !again(result) && result != -ECANCELED)) {
             lose_peer();
         } else if (!to_say_.empty()) {
             const LinkMessage next = to_say_.front();

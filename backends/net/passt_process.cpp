@@ -49,6 +49,7 @@ std::string port_text(const PortForward& forward) {
 /// Starts passt in the background, with `socket` and its standard error in `errors`.
 Result<pid_t> spawn(std::vector<std::string> arguments, int socket, int errors) {
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (std::string& argument : arguments) {
         argv.push_back(argument.data());
     }
