@@ -49,6 +49,22 @@ TEST(Options, Defaults) {
     EXPECT_TRUE(run.initrds.empty() && run.cmdline.empty());
 }
 
+TEST(Options, DiskInsteadOfAKernel) {
+    const RunOptions run = accepted({"run", "--disk", "/images/cd.iso,raw,xvdc,cdrom",
+                                     "--disk=/images/root.img,raw,xvda,w", "--boot-entry", "1>0", "--append", "single"})
+                               .run;
+    EXPECT_TRUE(run.kernel.empty());
+    EXPECT_EQ(run.boot_image, "/images/root.img");
+    EXPECT_EQ(run.name, "root.img");
+    EXPECT_EQ(run.boot_entry, "1>0");
+    EXPECT_EQ(run.append, "single");
+    EXPECT_FALSE(run.cmdline_given);
+    EXPECT_TRUE(accepted({"run", "k", "--disk", "a.img"}).run.boot_image.empty());
+    EXPECT_NE(refused({"run", "--disk", "a.iso,raw,xvdc,cdrom"}).find("no kernel is given"), std::string::npos);
+    EXPECT_NE(refused({"run", "--disk", "a.img,qcow2,xvda,w"}).find("is no raw image"), std::string::npos);
+    EXPECT_NE(refused({"run", "k", "--boot-entry", "1"}).find("leave one out"), std::string::npos);
+}
+
 TEST(Options, EverythingInAnyOrder) {
     const RunOptions run =
         accepted(
