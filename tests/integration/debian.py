@@ -37,8 +37,12 @@ class Run:
                                               extra=harness.home_options(), **keywords)
 
     def __enter__(self):
-        self.machine.start()
-        self.machine.wait_for_ssh(PATIENCE * harness.options.factor)
+        try:
+            self.machine.start()
+            self.machine.wait_for_ssh(PATIENCE * harness.options.factor)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):

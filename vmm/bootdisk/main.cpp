@@ -3,9 +3,12 @@
 #include "vmm/bootdisk/boot_files.hpp"
 
 #include <cstdio>
+#include <exception>
 #include <sys/stat.h>
 
-int main(int argc, char** argv) {
+namespace {
+
+int show(int argc, char** argv) {
     if (argc < 2 || argc > 3) {
         std::fputs("usage: parapet-bootfiles IMAGE [ENTRY]\n", stderr);
         return 2;
@@ -31,4 +34,15 @@ int main(int argc, char** argv) {
     std::printf("         (%lld bytes)\ncmdline  %s\nnote     %s\n", size(files->initrd), files->cmdline.c_str(),
                 files->note.c_str());
     return 0;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return show(argc, argv);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "parapet-bootfiles: %s\n", error.what());
+    }
+    return 1;
 }
