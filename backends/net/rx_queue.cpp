@@ -27,6 +27,10 @@ RxQueue::RxQueue(VifContext& vif, unsigned index, RingEnd end)
       overflow_(most_frame_pages * page_bytes) {}
 
 void RxQueue::pump() {
+    // A read may be under way for long: an impossible index is not to wait for its end.
+    if (!vif_.stopped && ring_.broken()) {
+        fail();
+    }
     for (unsigned frames = 0; !vif_.stopped && !reading_; ++frames) {
         if (frames == budget) {
             if (!again_due_) {
@@ -65,14 +69,18 @@ void RxQueue::received(int result) {
     }
 }
 
+void RxQueue::fail() {
+    vif_.stopped = true;
+    vif_.fail("the frontend's receive ring is broken: its index claims more requests than there are slots");
+}
+
 /// Takes requests until there is room for the largest frame, or there are no more.
 void RxQueue::fill() {
     while (slots_.size() < most_slots && !vif_.stopped) {
         Slot slot;
         const Fetch fetched = ring_.fetch(slot.request);
         if (fetched == Fetch::broken) {
-            vif_.stopped = true;
-            vif_.fail("the frontend's receive ring is broken: its index claims more requests than there are slots");
+            fail();
             return;
         }
         if (fetched == Fetch::none) {

@@ -43,6 +43,7 @@ private:
         bool usable = false;
     };
 
+    void fail();
     void fill();
     bool offer();
     bool deliver(std::size_t bytes);

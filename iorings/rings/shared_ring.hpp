@@ -100,7 +100,7 @@ public:
                 return Fetch::none;
             }
             const std::uint32_t req_prod = pages_.word(req_prod_at).load(std::memory_order_acquire);
-            if (req_prod - req_cons_ > slots_ - unanswered()) {
+            if (!possible(req_prod)) {
                 return Fetch::broken;
             }
             req_prod_seen_ = req_prod;
@@ -110,6 +110,10 @@ public:
         }
         pages_.read(slot_offset(req_cons_++), &request, sizeof(Request));
         return Fetch::request;
+    }
+    /// Would the next fetch() beyond what was seen find the index broken? For who does not fetch now.
+    [[nodiscard]] bool broken() const {
+        return slots_ != 0 && !possible(pages_.word(req_prod_at).load(std::memory_order_acquire));
     }
     /// Asks for a signal at the next request; without, the guest sends none. True: some came meanwhile, go on fetching.
     [[nodiscard]] bool final_check() {
@@ -133,6 +137,7 @@ public:
     [[nodiscard]] std::uint32_t unanswered() const { return req_cons_ - rsp_prod_; }
 
 private:
+    [[nodiscard]] bool possible(std::uint32_t req_prod) const { return req_prod - req_cons_ <= slots_ - unanswered(); }
     static constexpr std::size_t req_prod_at = 0, req_event_at = 4, rsp_prod_at = 8, rsp_event_at = 12;
     [[nodiscard]] std::size_t slot_offset(std::uint32_t index) const {
         return header_size + (index & (slots_ - 1)) * slot_size;

@@ -161,6 +161,18 @@ TEST_F(NetRx, StopsAtAnIndexThatJumps) {
     guest.disconnect();
 }
 
+/// Nothing arrives, and a read into the buffers is under way.
+TEST_F(NetRx, StopsAtAnIndexThatJumpsWhileItWaits) {
+    guest.offer(40);
+    put(plain_frame(60));
+    EXPECT_EQ(guest.frame().bytes, plain_frame(60));
+    guest.rx.word(0).store(0x80000000);
+    guest.kick();
+    ASSERT_TRUE(guest.stopped());
+    EXPECT_NE(guest.failures[0].find("receive ring is broken"), std::string::npos);
+    guest.disconnect();
+}
+
 TEST_F(NetRx, GivesUnusedBuffersBack) {
     guest.offer(40);
     put(plain_frame(60));
