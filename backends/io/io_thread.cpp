@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -153,6 +154,20 @@ private:
         }
     };
 
+    /// Somebody who waits for after().
+    struct Delayed final : Completion {
+        Delayed(UringThread& owner, Completion& whom) : thread{owner}, target{whom} {}
+        void complete(int, unsigned) override { finish(0); }
+        void finish(int result) {
+            Completion& whom = target;
+            thread.delayed_.erase(this);
+            delete this;
+            whom.complete(result, 0);
+        }
+        UringThread& thread;
+        Completion& target;
+    };
+
     void run();
     void round();
     void finish_round();
@@ -176,6 +191,7 @@ private:
     std::unordered_map<std::uint32_t, std::shared_ptr<std::function<void()>>> handlers_;
     std::vector<std::function<void()>> deferred_;
     std::deque<__kernel_timespec> delays_; ///< until they are submitted
+    std::unordered_set<Delayed*> delayed_;
     bool signal_due_ = false;
     bool quit_ = false;
 
@@ -301,7 +317,9 @@ void UringThread::after(std::chrono::nanoseconds delay, Completion& completion) 
     const auto count = std::max<std::int64_t>(delay.count(), 1);
     io_uring_sqe* sqe = entry();
     io_uring_prep_timeout(sqe, &delays_.emplace_back(__kernel_timespec{count / 1000000000, count % 1000000000}), 0, 0);
-    own(sqe, *new Once{[&completion](int) { completion.complete(0, 0); }});
+    auto* delayed = new Delayed{*this, completion};
+    delayed_.insert(delayed);
+    own(sqe, *delayed);
 }
 
 /// What one round's handlers led to: deferred work, then one signal to the guest for all of it. What that defers in
@@ -349,6 +367,9 @@ void UringThread::run() {
     run_posted();
     while (!quit_) {
         round();
+    }
+    while (!delayed_.empty()) {
+        (*delayed_.begin())->finish(-ECANCELED);
     }
 }
 

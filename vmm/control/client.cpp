@@ -124,10 +124,12 @@ Result<std::optional<Frame>> Client::receive(std::optional<Clock::duration> pati
 
 Result<boost::json::object> Client::call(boost::json::object request, std::span<const int> descriptors,
                                          Clock::duration patience) {
-    if (auto sent = send(FrameKind::message, format_message(std::move(request)), descriptors, patience); !sent) {
+    // A server that turns clients away says so and closes, perhaps before it was asked.
+    const auto sent = send(FrameKind::message, format_message(std::move(request)), descriptors, patience);
+    auto frame = receive(sent ? patience : Clock::duration::zero());
+    if (!sent && (!frame || !*frame)) {
         return sent.error();
     }
-    auto frame = receive(patience);
     if (!frame) {
         return frame.error();
     }

@@ -71,7 +71,10 @@ struct Rings {
     explicit Rings(std::size_t count = 1, std::uint32_t start = 0) : pages{count} {
         auto* shared = reinterpret_cast<wide_sring_t*>(pages.range());
         SHARED_RING_INIT(shared);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion" // Xen's macro
         FRONT_RING_INIT(&front, shared, count * page_size);
+#pragma GCC diagnostic pop
         shared->req_prod = shared->rsp_prod = front.req_prod_pvt = front.rsp_cons = start;
         shared->req_event = shared->rsp_event = start + 1;
         back = Ring{pages.scattered()};
@@ -102,7 +105,9 @@ struct Rings {
         Request request{};
         return back.fetch(request);
     }
-    [[nodiscard]] bool front_has_response() { return RING_HAS_UNCONSUMED_RESPONSES(&front) != 0; }
+    [[nodiscard]] bool front_has_response() {
+        return RING_HAS_UNCONSUMED_RESPONSES(&front) != 0;
+    }
     Response take_response() {
         const Response response = *RING_GET_RESPONSE(&front, front.rsp_cons);
         front.rsp_cons++;
@@ -113,7 +118,9 @@ struct Rings {
         RING_FINAL_CHECK_FOR_RESPONSES(&front, more);
         return more != 0;
     }
-    void set_req_prod(std::uint32_t value) { std::atomic_ref{front.sring->req_prod}.store(value); }
+    void set_req_prod(std::uint32_t value) {
+        std::atomic_ref{front.sring->req_prod}.store(value);
+    }
 
     Pages pages;
     wide_front_ring_t front{};
