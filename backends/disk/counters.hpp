@@ -2,22 +2,11 @@
 // What a disk did, counted by the I/O thread and read by any other.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include "backends/io/counter.hpp"
 
 namespace parapet::disk {
 
-/// One thread writes, so that no locked instruction is needed.
-class Counter {
-public:
-    void add(std::uint64_t more = 1) {
-        value_.store(value_.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
-    }
-    [[nodiscard]] std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
-private:
-    std::atomic<std::uint64_t> value_ = 0;
-};
+using io::Counter;
 
 struct Counters {
     Counter reads, writes, flushes, discards;

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/io/io_thread.hpp"
 
+#include "backends/io/counter.hpp"
 #include "backends/io/registered_memory.hpp"
 #include "backends/io/restricted_ring.hpp"
 #include "support/unique_fd.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <deque>
 #include <future>
-#include <map>
 #include <mutex>
 #include <poll.h>
 #include <pthread.h>
@@ -29,36 +28,10 @@ namespace {
 
 constexpr unsigned most_passes = 8; ///< over deferred work in one round
 
-/// A counter that this thread writes and others read.
-class Counter {
-public:
-    void add(std::uint64_t count = 1) {
-        value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-    }
-    [[nodiscard]] std::uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
-private:
-    std::atomic<std::uint64_t> value_{0};
-};
-
 void signal_eventfd(int fd) {
     const std::uint64_t one = 1;
     (void)!::write(fd, &one, sizeof(one));
 }
-
-/// A Completion that is there for one operation and calls a function.
-class Once final : public Completion {
-public:
-    explicit Once(std::function<void(int)> what) : what_{std::move(what)} {}
-    void complete(int result, unsigned) override {
-        const auto what = std::move(what_);
-        delete this;
-        what(result);
-    }
-
-private:
-    std::function<void(int)> what_;
-};
 
 class UringThread final : public IoThread {
 public:
@@ -223,7 +196,7 @@ void UringThread::end() {
             doorbell_->over = true;
             io_uring_sqe* sqe = entry();
             io_uring_prep_poll_remove(sqe, reinterpret_cast<std::uint64_t>(static_cast<Completion*>(doorbell_)));
-            own(sqe, *new Once{[](int) {}});
+            io_uring_sqe_set_data(sqe, nullptr); // the watch itself is told
             doorbell_ = nullptr;
         }
         handlers_.clear();

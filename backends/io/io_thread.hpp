@@ -9,7 +9,7 @@
 // The ring is made before the process is confined, with IORING_REGISTER_RESTRICTIONS: it can read, write, sync, punch,
 // poll, send and receive on open descriptors, and nothing else, so that it is no way around seccomp.
 //
-// The thread lives as long as the process; a domain's life (between two reboots) is a Binding.
+// The thread lives as long as the process; a domain's life (between two reboots) is a Life.
 #pragma once
 
 #include "iorings/memory/guest_frames.hpp"
@@ -111,7 +111,8 @@ public:
     /// Runs `what` once at the end of this round, before it submits (to batch work of one round); or of the next one,
     /// where deferred work goes on deferring.
     virtual void defer(std::function<void()> what) = 0;
-    /// Calls `completion` after `delay`, with result 0. At most one per Completion at a time.
+    /// Calls `completion` after `delay`, with result 0; with -ECANCELED where the thread ends before. At most one per
+    /// Completion at a time.
     virtual void after(std::chrono::nanoseconds delay, Completion& completion) = 0;
 };
 

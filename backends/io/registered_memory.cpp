@@ -47,7 +47,7 @@ int RegisteredMemory::index_of(const void* data, std::size_t length) {
         (!registered_[piece].load(std::memory_order_relaxed) && !register_piece(piece))) {
         return -1;
     }
-    uses_.store(uses_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    uses_.add();
     return static_cast<int>(piece);
 }
 

@@ -4,6 +4,8 @@
 // and a frame that goes back to the host takes its piece out of the table (the ring would go on using the old page).
 #pragma once
 
+#include "backends/io/counter.hpp"
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +31,7 @@ public:
     void forget(std::span<const std::byte* const> pages);
     /// Any thread.
     [[nodiscard]] bool any_registered(std::span<const std::byte* const> pages) const;
-    [[nodiscard]] std::uint64_t uses() const { return uses_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t uses() const { return uses_.value(); }
 
 private:
     bool register_piece(std::uint64_t piece);
@@ -46,7 +48,7 @@ private:
     std::uint64_t pieces_ = 0;
     std::unique_ptr<std::atomic<bool>[]> registered_;
     bool refused_ = false; ///< the host allows no more
-    std::atomic<std::uint64_t> uses_{0};
+    Counter uses_;
 };
 
 } // namespace parapet::io

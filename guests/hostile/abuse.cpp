@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guests/hostile/abuse.hpp"
 
-#include <cstdarg>
-
 #include "guests/lib/console.hpp"
 #include "guests/lib/time.hpp"
 
@@ -12,7 +10,7 @@ bool Abuse::start() {
     print("expect: poweroff\n");
     unsigned ids[4];
     if (xenbus_devices("vbd", ids, 4) < 2) {
-        skipped_ = true;
+        skip("it needs two disks");
         return false;
     }
     static IoBuffer pages{16};
@@ -20,19 +18,6 @@ bool Abuse::start() {
     return check(grants_init() == 0, "the grant table") &&
            check(victim.open(victim_id) && victim.connect(), "xvda does not connect") &&
            check(bystander.open(bystander_id) && bystander.connect(), "xvdb does not connect");
-}
-
-bool Abuse::check(bool ok, const char* format, ...) {
-    if (!ok) {
-        ++failures_;
-        char reason[160];
-        va_list arguments;
-        va_start(arguments, format);
-        print_to_list(reason, sizeof(reason), format, arguments);
-        va_end(arguments);
-        print("fail: %s\n", reason);
-    }
-    return ok;
 }
 
 bool Abuse::stopped() const {
@@ -73,15 +58,6 @@ void Abuse::settle(unsigned milliseconds) {
             return;
         }
     }
-}
-
-int Abuse::finish() {
-    if (skipped_) {
-        print("verdict: SKIP %s: it needs two disks\n", name_);
-        return 0;
-    }
-    print("verdict: %s %s\n", failures_ == 0 ? "PASS" : "FAIL", name_);
-    return failures_ == 0 ? 0 : 1;
 }
 
 } // namespace parapet::guest

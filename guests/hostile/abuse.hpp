@@ -4,20 +4,19 @@
 // written: guests/check compares it afterwards.
 #pragma once
 
+#include "guests/hostile/findings.hpp"
 #include "guests/lib/disk_io.hpp"
 
 namespace parapet::guest {
 
 inline constexpr unsigned victim_id = 202 << 8, bystander_id = 202 << 8 | 16;
 
-class Abuse {
+class Abuse : public Findings {
 public:
-    explicit Abuse(const char* name) : name_{name} {}
+    using Findings::Findings;
 
-    /// Opens and connects both disks. False: the verdict is said; leave with result().
+    /// Opens and connects both disks. False: the verdict is said; leave with finish().
     bool start();
-    /// Notes a failure where `ok` is false. Returns `ok`.
-    __attribute__((format(printf, 3, 4))) bool check(bool ok, const char* format, ...);
     /// After an abuse: both disks must work (again).
     void recover(const char* after);
     /// Waits for the backend to stop the victim.
@@ -27,17 +26,12 @@ public:
     /// Answers do not matter: all requests are answered, or the device stops, or nothing more comes for a while.
     void settle(unsigned milliseconds);
     [[nodiscard]] bool stopped() const;
-    /// Says the verdict. The guest's exit code.
-    int finish();
 
     BlockDevice victim, bystander;
     IoBuffer* buffer = nullptr; ///< of 16 pages
 
 private:
-    const char* name_;
-    unsigned failures_ = 0;
     unsigned seed_ = 1;
-    bool skipped_ = false;
 };
 
 } // namespace parapet::guest

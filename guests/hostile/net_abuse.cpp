@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guests/hostile/net_abuse.hpp"
 
-#include <cstdarg>
-
 #include "guests/lib/console.hpp"
 #include "guests/lib/events.hpp"
 #include "guests/lib/grants.hpp"
@@ -22,7 +20,7 @@ bool NetAbuse::start() {
     print("expect: poweroff\n");
     unsigned ids[4];
     if (xenbus_devices("vif", ids, 4) < 2 || xenbus_devices("vbd", ids, 4) == 0) {
-        skipped_ = true;
+        skip("it needs two interfaces and a disk");
         return false;
     }
     static IoBuffer buffer{2};
@@ -33,19 +31,6 @@ bool NetAbuse::start() {
            check(disk.open(xvda) && disk.connect(), "xvda does not connect") &&
            check(victim.open(0) && victim.connect(), "vif 0 does not connect") &&
            check(partner.open(1) && partner.connect(), "vif 1 does not connect");
-}
-
-bool NetAbuse::check(bool ok, const char* format, ...) {
-    if (!ok) {
-        ++failures_;
-        char reason[160];
-        va_list arguments;
-        va_start(arguments, format);
-        print_to_list(reason, sizeof(reason), format, arguments);
-        va_end(arguments);
-        print("fail: %s\n", reason);
-    }
-    return ok;
 }
 
 void NetAbuse::must_stop(const char* after) {
@@ -93,15 +78,6 @@ void NetAbuse::recover(const char* after) {
     if (check(victim.reconnect(), "%s: vif 0 does not come back: state %u", after, victim.bus.backend_state())) {
         passes(victim, partner, after) && passes(partner, victim, after);
     }
-}
-
-int NetAbuse::finish() {
-    if (skipped_) {
-        print("verdict: SKIP %s: it needs two interfaces and a disk\n", name_);
-        return 0;
-    }
-    print("verdict: %s %s\n", failures_ == 0 ? "PASS" : "FAIL", name_);
-    return failures_ == 0 ? 0 : 1;
 }
 
 } // namespace parapet::guest

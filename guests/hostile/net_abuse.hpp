@@ -3,24 +3,23 @@
 // disk must never notice. After each abuse vif 0 is connected anew and a frame goes each way.
 #pragma once
 
+#include "guests/hostile/findings.hpp"
 #include "guests/lib/disk_io.hpp"
 #include "guests/lib/frames.hpp"
 
 namespace parapet::guest {
 
-class NetAbuse {
+class NetAbuse : public Findings {
 public:
-    explicit NetAbuse(const char* name) : name_{name} {}
+    using Findings::Findings;
     /// Connects everything. False: leave with finish().
     bool start();
-    __attribute__((format(printf, 3, 4))) bool check(bool ok, const char* format, ...);
     void recover(const char* after);
     void must_stop(const char* after);
     [[nodiscard]] bool stopped() const { return victim.bus.backend_state() != XenbusStateConnected; }
     /// Takes transmit answers until all `requests` are there, or the device has stopped. The last status that was not
     /// NETIF_RSP_NULL.
     int answers(const char* what, unsigned requests);
-    int finish();
 
     NetDevice victim, partner;
     BlockDevice disk;
@@ -28,10 +27,8 @@ public:
 
 private:
     bool passes(NetDevice& from, NetDevice& to, const char* after);
-    const char* name_;
     IoBuffer* buffer_ = nullptr;
-    unsigned failures_ = 0, seed_ = 1;
-    bool skipped_ = false;
+    unsigned seed_ = 1;
 };
 
 } // namespace parapet::guest

@@ -3,6 +3,7 @@
 
 #include "guests/lib/console.hpp"
 #include "guests/lib/events.hpp"
+#include "guests/lib/front_ring.hpp"
 #include "guests/lib/grants.hpp"
 #include "guests/lib/time.hpp"
 
@@ -20,29 +21,11 @@ blkif_request_t& BlockQueue::next() {
 }
 
 void BlockQueue::push() {
-    bool notify;
-    RING_PUSH_REQUESTS_AND_CHECK_NOTIFY(&ring, notify);
-    if (notify) {
-        notify_port(port);
-    }
+    push_requests(ring, port);
 }
 
 bool BlockQueue::take(blkif_response_t& response, unsigned milliseconds) {
-    const uint64_t end = now_ns() + milliseconds * 1'000'000ul;
-    for (;;) {
-        clear_port(port);
-        int more;
-        RING_FINAL_CHECK_FOR_RESPONSES(&ring, more);
-        if (more != 0) {
-            response = *RING_GET_RESPONSE(&ring, ring.rsp_cons);
-            ++ring.rsp_cons;
-            return true;
-        }
-        if (now_ns() >= end) {
-            return false;
-        }
-        wait_for_port(port, end);
-    }
+    return take_response(ring, port, milliseconds, response);
 }
 
 void BlockDevice::read_offers() {

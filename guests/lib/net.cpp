@@ -5,6 +5,7 @@
 
 #include "guests/lib/console.hpp"
 #include "guests/lib/events.hpp"
+#include "guests/lib/front_ring.hpp"
 #include "guests/lib/grants.hpp"
 #include "guests/lib/time.hpp"
 
@@ -13,20 +14,6 @@ namespace parapet::guest {
 namespace {
 
 constexpr int no_answer = -100;
-
-template <typename Ring>
-bool wait_for_response(Ring& ring, evtchn_port_t port, unsigned milliseconds) {
-    const uint64_t end = now_ns() + milliseconds * 1'000'000ul;
-    for (;;) {
-        clear_port(port);
-        int more;
-        RING_FINAL_CHECK_FOR_RESPONSES(&ring, more);
-        if (more != 0 || now_ns() >= end) {
-            return more != 0;
-        }
-        wait_for_port(port, end);
-    }
-}
 
 bool end_all(grant_ref_t* refs, unsigned count) {
     bool ok = true;
@@ -65,37 +52,19 @@ netif_tx_request_t& NetQueue::next_tx() {
 }
 
 void NetQueue::push_tx() {
-    bool notify;
-    RING_PUSH_REQUESTS_AND_CHECK_NOTIFY(&tx, notify);
-    if (notify) {
-        notify_port(tx_port);
-    }
+    push_requests(tx, tx_port);
 }
 
 void NetQueue::push_rx() {
-    bool notify;
-    RING_PUSH_REQUESTS_AND_CHECK_NOTIFY(&rx, notify);
-    if (notify) {
-        notify_port(rx_port);
-    }
+    push_requests(rx, rx_port);
 }
 
 bool NetQueue::take_tx(netif_tx_response_t& response, unsigned milliseconds) {
-    if (!wait_for_response(tx, tx_port, milliseconds)) {
-        return false;
-    }
-    response = *RING_GET_RESPONSE(&tx, tx.rsp_cons);
-    ++tx.rsp_cons;
-    return true;
+    return take_response(tx, tx_port, milliseconds, response);
 }
 
 bool NetQueue::take_rx(netif_rx_response_t& response, unsigned milliseconds) {
-    if (!wait_for_response(rx, rx_port, milliseconds)) {
-        return false;
-    }
-    response = *RING_GET_RESPONSE(&rx, rx.rsp_cons);
-    ++rx.rsp_cons;
-    return true;
+    return take_response(rx, rx_port, milliseconds, response);
 }
 
 void NetQueue::offer_buffer() {
