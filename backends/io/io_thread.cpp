@@ -105,7 +105,7 @@ private:
         using Watch::Watch;
         void fired() override { thread_.run_posted(); }
     };
-    /// Of one life; deletes itself when its watch has ended.
+    /// Of one life. It stays among the watches until the kernel has ended it, or the thread goes.
     class DoorbellWatch final : public Watch {
     public:
         using Watch::Watch;
@@ -120,7 +120,7 @@ private:
         }
         void stopped(int result) override {
             if (over) {
-                delete this;
+                std::erase_if(thread_.doorbell_watches_, [this](const auto& watch) { return watch.get() == this; });
             } else {
                 Watch::stopped(result);
             }
@@ -160,7 +160,8 @@ private:
 
     // Of the thread.
     Life life_;
-    DoorbellWatch* doorbell_ = nullptr;
+    DoorbellWatch* doorbell_ = nullptr; ///< of doorbell_watches_
+    std::vector<std::unique_ptr<DoorbellWatch>> doorbell_watches_;
     std::unordered_map<std::uint32_t, std::shared_ptr<std::function<void()>>> handlers_;
     std::vector<std::function<void()>> deferred_;
     std::deque<__kernel_timespec> delays_; ///< until they are submitted
@@ -184,7 +185,7 @@ void UringThread::begin(Life life) {
     call([this, &life] {
         life_ = std::move(life);
         memory_.begin(life_.memory.base(), life_.memory.bytes());
-        doorbell_ = new DoorbellWatch{*this};
+        doorbell_ = doorbell_watches_.emplace_back(std::make_unique<DoorbellWatch>(*this)).get();
         doorbell_->arm(life_.doorbell);
         take_ports(); // what was said before we listened
     });
