@@ -77,7 +77,8 @@ Result<void> RunningDomain::connect_store(const Uuid& uuid) {
     connection_.emplace(store_, tree.domid);
     store_ring_.emplace(*connection_, ram_.frame(built_.store_mfn),
                         [](std::string_view text) { to_stderr("parapet: xenstore: " + std::string{text} + "\n"); });
-    connection_->set_output_listener([this] { pump_store(); });
+    store_service_.emplace(io_, *store_ring_, [this] { ports_->notify(store_port); });
+    connection_->set_output_listener([this] { store_service_->pump(); });
     return {};
 }
 
@@ -115,19 +116,9 @@ Result<void> RunningDomain::connect_devices(DomainSources& sources) {
     return devices_->start();
 }
 
-void RunningDomain::pump_store() {
-    const auto moved = store_ring_->pump();
-    if (moved.notify) {
-        ports_->notify(store_port);
-    }
-    if (moved.again) {
-        asio::post(io_, [this] { pump_store(); });
-    }
-}
-
 void RunningDomain::on_port(std::uint32_t port) {
     if (port == store_port) {
-        pump_store();
+        store_service_->pump();
     } else if (port == console_port) {
         console_->on_guest_kick();
     }
@@ -234,7 +225,7 @@ void RunningDomain::on_stop(const DomainStop& stop) {
     switch (stop.kind) {
     case DomainStop::Kind::poweroff:
         // What the guest said last.
-        pump_store();
+        store_service_->pump();
         console_->on_guest_kick();
         end(End::powered_off, xenstore::exit_code(store_, xenstore::DomId{guest_domid}).value_or(0), stop.message);
         return;

@@ -15,6 +15,7 @@
 #include "vmm/init_marker.hpp"
 #include "vmm/port_mailbox.hpp"
 #include "vmm/requests.hpp"
+#include "vmm/store_service.hpp"
 #include "vmm/uuid.hpp"
 #include "vmm/vcpu_thread.hpp"
 
@@ -59,7 +60,6 @@ private:
     [[nodiscard]] bool guest_heeds_shutdown(std::string_view how = "poweroff") const;
     void shut_down_by_guest(int signal);
     void on_port(std::uint32_t port);
-    void pump_store();
     void end(DomainResult::End how, int exit_code, std::string message, std::string report = {});
     void on_stop(const DomainStop& stop);
     void fill_statistics();
@@ -87,6 +87,7 @@ private:
     xenstore::Store store_;
     std::optional<xenstore::Connection> connection_;
     std::optional<xenstore::RingTransport> store_ring_;
+    std::optional<StoreService> store_service_;
     std::shared_ptr<console::ConsoleStreams> streams_;
     std::optional<console::Terminal> terminal_;
     std::optional<console::ConsoleBackend> console_;

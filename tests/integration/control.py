@@ -46,7 +46,10 @@ def nothing_left():
 
 
 def ended(pid):
+    """Its last thread has gone, and with it its files: the first may be a zombie long before."""
     try:
+        if len(os.listdir(f"/proc/{pid}/task")) > 1:
+            return False
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rsplit(")", 1)[1].split()[0] == "Z"
     except OSError:
