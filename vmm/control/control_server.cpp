@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -133,16 +134,26 @@ void ControlServer::console_said(std::string_view text) {
 }
 
 void ControlServer::farewell(const std::string& how, const std::string& message) {
-    const auto limit = Session::Clock::now() + 1s;
+    constexpr auto patience = 2s; // with all of them together
+    const auto limit = Session::Clock::now() + patience;
+    boost::json::object last{{"ended", how}};
+    if (!message.empty()) {
+        last["message"] = message;
+    }
     for (const auto& session : sessions_) {
         session->pause();
-        session->drain(limit);
-        boost::json::object last{{"ended", how}};
-        if (!message.empty()) {
-            last["message"] = message;
+    }
+    for (;;) {
+        sessions_.remove_if([&last](const auto& session) { return session->part(last); });
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(limit - Session::Clock::now());
+        if (sessions_.empty() || left.count() <= 0) {
+            break;
         }
-        session->reply(std::move(last));
-        session->drain(limit);
+        std::vector<pollfd> waits;
+        for (const auto& session : sessions_) {
+            waits.push_back({session->socket(), POLLOUT, 0});
+        }
+        (void)::poll(waits.data(), waits.size(), static_cast<int>(left.count()));
     }
     sessions_.clear();
 }

@@ -54,7 +54,7 @@ public:
 
     /// What the guest's console says, in order, also when nobody is served.
     void console_said(std::string_view text);
-    /// The domain is over: tells all clients `how` ("powered-off", ...) and lets them go, within a second.
+    /// The domain is over: tells all clients `how` ("powered-off", ...) and lets them go, within two seconds.
     void farewell(const std::string& how, const std::string& message);
 
 private:

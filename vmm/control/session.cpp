@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <poll.h>
+#include <utility>
 
 namespace parapet::vmm::control {
 
@@ -232,16 +233,15 @@ void Session::flush() {
     }
 }
 
-void Session::drain(Clock::time_point limit) {
-    for (;;) {
-        flush();
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(limit - Clock::now());
-        if (closed_ || (output_.empty() && !refill()) || left.count() <= 0) {
-            return;
-        }
-        pollfd state{socket_.get(), POLLOUT, 0};
-        (void)::poll(&state, 1, static_cast<int>(left.count()));
+bool Session::part(const boost::json::object& last) {
+    flush();
+    if (closed_ || !output_.empty()) {
+        return closed_;
     }
+    if (!std::exchange(parting_, true)) {
+        reply(last);
+    }
+    return closed_ || output_.empty();
 }
 
 } // namespace parapet::vmm::control

@@ -52,9 +52,11 @@ public:
 
     /// Input that the guest did not take at once is tried again, and a client that is too slow or gone is closed.
     void tick();
-    /// Sends what there is for at most `limit`. The one call that may wait; after pause().
-    void drain(Clock::time_point limit);
+    /// After pause(), again and again: sends what fits of what there is and of `last`, which follows it. True: all is
+    /// sent, or the client has gone.
+    [[nodiscard]] bool part(const boost::json::object& last);
 
+    [[nodiscard]] int socket() const { return socket_.get(); }
     [[nodiscard]] bool closed() const { return closed_; }
     [[nodiscard]] bool viewing() const { return viewing_; }
     [[nodiscard]] bool input_waits() const { return !input_.empty(); }
@@ -80,7 +82,7 @@ private:
     std::uint64_t view_end_ = 0; ///< of a viewer that does not follow
     bool viewing_ = false, follow_ = false, patient_ = false;
     bool reading_ = false, writing_ = false;
-    bool dismissed_ = false, closed_ = false;
+    bool dismissed_ = false, parting_ = false, closed_ = false;
     Clock::time_point active_ = Clock::now();
 };
 

@@ -378,6 +378,20 @@ TEST_F(Server, ClientsLiveOverAReboot) {
     EXPECT_TRUE(answer && *answer);
 }
 
+TEST_F(Server, FarewellDoesNotWaitForOneAtTheExpenseOfOthers) {
+    Client stuck = client();
+    Client good = client();
+    for (Client* c : {&stuck, &good}) {
+        ASSERT_TRUE(c->call({{"request", "console"}}));
+    }
+    stop();
+    server->console_said(std::string(console::ScrollBack::usual_capacity - 9, 'x') + "\nthe end\n");
+    auto seen = std::async(std::launch::async, [&] { return view(good, "the end\n"); });
+    server->farewell("powered-off", "");
+    EXPECT_EQ(seen.get().size(), console::ScrollBack::usual_capacity);
+    EXPECT_TRUE(good.receive(5s));
+}
+
 TEST_F(Server, Farewell) {
     Client viewer = client();
     ASSERT_TRUE(viewer.call({{"request", "console"}}));
