@@ -100,6 +100,8 @@ class Machine:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
                     connection.settimeout(10)
+                    # Debian 12's passt ends the handshake with the guest only when the client has said something.
+                    connection.sendall(b"SSH-2.0-probe\r\n")
                     ready = connection.recv(4) == b"SSH-"
             except OSError:
                 ready = False
