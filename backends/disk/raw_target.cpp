@@ -134,6 +134,7 @@ void RawTarget::transfer(Operation& operation) {
         sqe->rw_flags = RWF_DSYNC;
     }
     io::IoThread::own(sqe, operation);
+    io_.under_way(1);
 }
 
 /// Direct I/O where it takes this, else the page cache.
@@ -152,6 +153,7 @@ int RawTarget::descriptor_for(const Operation& operation) const {
 
 void RawTarget::transferred(Operation& operation, int result) {
     const TargetRequest& request = *operation.request;
+    io_.under_way(-1);
     if (result == -EAGAIN || result == -EINTR) {
         return transfer(operation);
     }

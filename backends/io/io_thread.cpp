@@ -28,6 +28,11 @@ namespace {
 
 constexpr unsigned most_passes = 8; ///< over deferred work in one round
 
+// Of the operations under way, a quarter may wait for each other for a moment: the disk still has the others to do.
+constexpr unsigned gathered_part = 4;
+constexpr unsigned most_gathered = 16;
+constexpr __kernel_timespec gathering{0, 50'000};
+
 void signal_eventfd(int fd) {
     const std::uint64_t one = 1;
     (void)!::write(fd, &one, sizeof(one));
@@ -70,6 +75,7 @@ public:
         }
     }
     void defer(std::function<void()> what) override { deferred_.push_back(std::move(what)); }
+    void under_way(int change) override { under_way_ += change; }
     void after(std::chrono::nanoseconds delay, Completion& completion) override;
 
 private:
@@ -145,6 +151,7 @@ private:
     void round();
     void finish_round();
     void submit();
+    void wait();
     void forget_delays();
     void run_posted();
     void take_ports();
@@ -166,6 +173,7 @@ private:
     std::vector<std::function<void()>> deferred_;
     std::deque<__kernel_timespec> delays_; ///< until they are submitted
     std::unordered_set<Delayed*> delayed_;
+    int under_way_ = 0;
     bool signal_due_ = false;
     bool quit_ = false;
 
@@ -313,6 +321,23 @@ void UringThread::finish_round() {
     }
 }
 
+/// Submits, and waits for one completion or a few. An error (EINTR, EBUSY, ETIME) comes with completions to take.
+void UringThread::wait() {
+    enters_.add();
+    const unsigned several = std::min(static_cast<unsigned>(std::max(under_way_, 0)) / gathered_part, most_gathered);
+    if (several < 2) {
+        (void)io_uring_submit_and_wait(ring_->ring(), 1);
+        return;
+    }
+    io_uring_cqe* first = nullptr;
+    __kernel_timespec moment = gathering;
+    const int got = io_uring_submit_and_wait_timeout(ring_->ring(), &first, several, &moment, nullptr);
+    if (got == -ETIME && io_uring_cq_ready(ring_->ring()) == 0) {
+        enters_.add();
+        (void)io_uring_submit_and_wait(ring_->ring(), 1);
+    }
+}
+
 void UringThread::round() {
     finish_round();
     if (!deferred_.empty()) {
@@ -320,8 +345,7 @@ void UringThread::round() {
         io_uring_prep_nop(sqe);
         io_uring_sqe_set_data(sqe, nullptr);
     }
-    enters_.add();
-    (void)io_uring_submit_and_wait(ring_->ring(), 1); // an error (EINTR, EBUSY) comes with completions to take
+    wait();
     forget_delays();
     io_uring_cqe* cqe = nullptr;
     while (io_uring_peek_cqe(ring_->ring(), &cqe) == 0) {
