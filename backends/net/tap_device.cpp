@@ -28,7 +28,8 @@ ifreq request_for(const std::string& name) {
 
 /// One queue's descriptor; `name` becomes what the kernel chose.
 Result<UniqueFd> open_queue(std::string& name, const TapOptions& options) {
-    UniqueFd fd{::open("/dev/net/tun", O_RDWR | O_CLOEXEC)};
+    // Non-blocking, or Linux before 6.6 hands each operation of the ring to a worker thread.
+    UniqueFd fd{::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK)};
     if (!fd.valid()) {
         return failed("open /dev/net/tun", errno, "load the module tun, or use the endpoint user");
     }
