@@ -22,6 +22,12 @@ void add_free_frame(Domain& domain, Mfn mfn);
 /// Does the domain own the frame, and nothing of the guest's refer to it?
 [[nodiscard]] bool is_disposable(const Domain& domain, Mfn mfn);
 
+/// The domain owns so many frames from now on.
+inline void owns(Domain& domain, u64 nr_pages) {
+    domain.nr_pages = nr_pages;
+    domain.machine->mailbox->counters.frames_owned = nr_pages; // for who controls the domain
+}
+
 /// Give the memory of all held frames back to the host.
 void release_held_frames(Domain& domain);
 /// Have the host back up to `count` frames at the head of the list, in one request, so that taking them is quick.

@@ -50,11 +50,11 @@ void transfer_frame(Vcpu& vcpu, abi::gnttab_transfer64& op) {
         op.status = abi::GNTST_bad_page;
         return;
     }
-    domain.nr_pages--;
+    owns(domain, domain.nr_pages - 1);
     domain.m2p[mfn.number] = INVALID_M2P;
     if (op.domid == domain.domid && commit(domain, op.ref) &&
         take_free_frames(domain, 0, domain.frames.count()) == mfn) { // the head of the list
-        domain.nr_pages++;
+        owns(domain, domain.nr_pages + 1);
         complete(domain, op.ref, mfn);
         op.status = abi::GNTST_okay;
         return;

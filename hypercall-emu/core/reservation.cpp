@@ -22,11 +22,6 @@ struct Extents {
     [[nodiscard]] GuestVa at(u64 index) const { return list + index * sizeof(u64); }
 };
 
-void owns(Domain& domain, u64 nr_pages) {
-    domain.nr_pages = nr_pages;
-    domain.machine->mailbox->counters.frames_owned = nr_pages; // for who controls the domain
-}
-
 /// Take frames for one extent into the domain.
 Mfn grow(Domain& domain, const Extents& extents) {
     if (domain.nr_pages + extents.frames() > domain.max_pages)

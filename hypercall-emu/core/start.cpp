@@ -2,6 +2,7 @@
 // First steps of the core; see start.hpp.
 #include "hypercall-emu/core/start.hpp"
 
+#include "hypercall-emu/core/free_frames.hpp"
 #include "hypercall-emu/core/grant_table.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
@@ -27,8 +28,7 @@ void set_owners(Domain& domain, const doorbell::BootInfo& boot) {
         }
         domain.frames[Mfn{number}].set_owner(FrameOwner::domain);
     }
-    domain.nr_pages = reserved;
-    domain.machine->mailbox->counters.frames_owned = reserved;
+    owns(domain, reserved);
     domain.max_pages = boot.domain.max_pages;
 }
 

@@ -336,6 +336,7 @@ TEST(GrantTransfer, ToItself) {
         EXPECT_EQ(t.vm.domain().m2p[t.vm.mfn(60).number], 333u);
         EXPECT_TRUE(t.vm.domain().frames.domain_owns(t.vm.mfn(60)));
         EXPECT_EQ(t.vm.domain().nr_pages, pages);
+        EXPECT_EQ(t.vm.domain().machine->mailbox->counters.frames_owned, pages);
         EXPECT_EQ(t.vm.at<u64>(60), 0x600du);
     }
 }
@@ -358,6 +359,7 @@ TEST(GrantTransfer, NobodyAcceptsAndTheFrameIsLost) {
         EXPECT_EQ(t.give(t.vm.mfn(60).number, one.domid, one.ref), one.status);
         EXPECT_FALSE(t.vm.domain().frames.domain_owns(t.vm.mfn(60)));
         EXPECT_EQ(t.vm.domain().nr_pages, pages - 1);
+        EXPECT_EQ(t.vm.domain().machine->mailbox->counters.frames_owned, pages - 1) << "what `parapet list` shows";
         EXPECT_EQ(t.vm.machine.requests.back().kind, doorbell::Request::release);
         EXPECT_EQ(t.give(t.vm.mfn(60).number, SELF, 9), abi::GNTST_bad_page);
         EXPECT_EQ(t.give(5, SELF, 9), abi::GNTST_bad_page);
