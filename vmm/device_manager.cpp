@@ -10,12 +10,6 @@ namespace parapet::vmm {
 
 namespace {
 
-/// "xvda root.img (raw)" begins with what the user calls the device.
-std::string name_of(const devices::DeviceSource& source) {
-    const std::string text = source.describe();
-    return text.substr(0, text.find(' '));
-}
-
 const char* name_of(xenbus::State state) {
     constexpr const char* names[] = {"unknown",   "initialising", "waiting", "initialised", "connected",
                                      "detaching", "closed",       "closed",  "reconfigured"};
@@ -102,7 +96,7 @@ DeviceManager::Entry* DeviceManager::find(const std::string& kind, unsigned id) 
 control::DeviceInfo DeviceManager::describe(const Entry& entry) const {
     return {.kind = entry.source->kind(),
             .id = entry.source->id(),
-            .name = name_of(*entry.source),
+            .name = entry.source->name(),
             .description = entry.source->describe(),
             .state = entry.device ? name_of(entry.device->state()) : "stopped",
             .statistics = entry.backend->statistics()};
@@ -124,7 +118,7 @@ Result<control::DeviceInfo> DeviceManager::attach(devices::Handover handover) {
         return source.error();
     }
     if (find((*source)->kind(), (*source)->id()) != nullptr) {
-        return Error{"the domain has a device '" + name_of(**source) +
+        return Error{"the domain has a device '" + (*source)->name() +
                      "' already; detach it first, or choose another name"};
     }
     if (auto added = add(**source); !added) {
@@ -173,7 +167,7 @@ std::vector<control::DeviceInfo> DeviceManager::list() const {
 boost::json::object DeviceManager::statistics() const {
     boost::json::object all;
     for (const auto& entry : entries_) {
-        all[name_of(*entry->source)] = entry->backend->statistics();
+        all[entry->source->name()] = entry->backend->statistics();
     }
     return all;
 }

@@ -58,6 +58,7 @@ public:
     virtual ~DeviceSource() = default;
     [[nodiscard]] virtual std::string kind() const = 0;     ///< "vbd", "vif"
     [[nodiscard]] virtual unsigned id() const = 0;          ///< in the frontend's path
+    [[nodiscard]] virtual std::string name() const = 0;     ///< what the user calls it: "xvda", "vif0"
     [[nodiscard]] virtual std::string describe() const = 0; ///< for `parapet list`: "xvda root.img (raw, read-write)"
     [[nodiscard]] virtual std::unique_ptr<DeviceBackend> make_backend(const BackendContext& context) = 0;
     /// Gives everything away; the source is of no use afterwards.

@@ -17,8 +17,9 @@ public:
 
     std::string kind() const override { return disk_device_kind; }
     unsigned id() const override { return spec_.vdev.value_or(0); }
+    std::string name() const override { return vdev_name(id()); }
     std::string describe() const override {
-        return vdev_name(id()) + " " + target_->describe() + (spec_.read_only ? ", read-only" : ", read-write") +
+        return name() + " " + target_->describe() + (spec_.read_only ? ", read-only" : ", read-write") +
                (spec_.cdrom       ? ", cdrom"
                 : spec_.removable ? ", removable"
                                   : "");

@@ -21,8 +21,9 @@ public:
 
     [[nodiscard]] std::string kind() const override { return std::string{vif_device_kind}; }
     [[nodiscard]] unsigned id() const override { return id_; }
+    [[nodiscard]] std::string name() const override { return "vif" + std::to_string(id_); }
     [[nodiscard]] std::string describe() const override {
-        std::string text = "vif" + std::to_string(id_) + ' ' + endpoint_->describe() + ", " + to_string(spec_.mac);
+        std::string text = name() + ' ' + endpoint_->describe() + ", " + to_string(spec_.mac);
         for (const PortForward& forward : spec_.forwards) {
             text += std::string{forward.udp ? ", udp " : ", tcp "} + forward.host_address + ':' +
                     std::to_string(forward.host_port) + " to " + std::to_string(forward.guest_port);

@@ -30,13 +30,15 @@ struct FakeBackend final : devices::DeviceBackend {
     }
     std::function<void()>& waiting;
     static inline bool slow = false;
+    static inline unsigned alive = 0;
 };
 
 struct FakeSource final : devices::DeviceSource {
     explicit FakeSource(std::function<void()>& waiting_) : waiting{waiting_} {}
     std::string kind() const override { return "vbd"; }
     unsigned id() const override { return 51712; }
-    std::string describe() const override { return "xvda nothing"; }
+    std::string name() const override { return "xvda"; }
+    std::string describe() const override { return "nothing at all"; }
     std::unique_ptr<devices::DeviceBackend> make_backend(const devices::BackendContext& /*context*/) override {
         return std::make_unique<FakeBackend>(waiting);
     }
