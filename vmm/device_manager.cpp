@@ -28,6 +28,10 @@ DeviceManager::DeviceManager(DeviceSources& sources, const devices::DeviceFactor
 
 DeviceManager::~DeviceManager() {
     *alive_ = false;
+    entries_.clear(); // before the sources of their backends
+    for (const devices::DeviceSource* source : detached_) {
+        std::erase_if(sources_, [&](const auto& owned) { return owned.get() == source; });
+    }
 }
 
 Result<void> DeviceManager::start() {
@@ -149,8 +153,12 @@ void DeviceManager::removed(Entry* entry) {
     }
     const auto waiting = std::move(entry->waiting);
     const devices::DeviceSource* const source = entry->source;
-    entries_.erase(place);
-    std::erase_if(sources_, [&](const auto& owned) { return owned.get() == source; });
+    if (stopped_) {
+        detached_.push_back(source); // stop() waits for its backend, which must live until then
+    } else {
+        entries_.erase(place);
+        std::erase_if(sources_, [&](const auto& owned) { return owned.get() == source; });
+    }
     for (const auto& done : waiting) {
         done({});
     }

@@ -55,7 +55,8 @@ private:
     xenstore::Store& store_;
     xenstore::DomId domid_;
     std::vector<std::unique_ptr<Entry>> entries_;
-    bool stopped_ = false; ///< their xenbus devices are gone
+    std::vector<const devices::DeviceSource*> detached_; ///< too late to be destroyed before all of us are
+    bool stopped_ = false;                               ///< their xenbus devices are gone
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -13,7 +13,10 @@ namespace {
 const std::string front = "/local/domain/1/device/vbd/51712";
 
 struct FakeBackend final : devices::DeviceBackend {
-    explicit FakeBackend(std::function<void()>& waiting_) : waiting{waiting_} {}
+    explicit FakeBackend(std::function<void()>& waiting_) : waiting{waiting_} { alive++; }
+    ~FakeBackend() override { alive--; }
+    FakeBackend(const FakeBackend&) = delete;
+    FakeBackend& operator=(const FakeBackend&) = delete;
     xenbus::Nodes frontend_nodes() const override { return {}; }
     xenbus::Nodes backend_nodes() const override { return {}; }
     boost::json::object statistics() const override { return {}; }
@@ -87,8 +90,28 @@ TEST_F(DeviceManagerTest, RefusesChangesWhileItStops) {
     EXPECT_EQ(refused, 1U);
     EXPECT_FALSE(manager->attach({}).ok());
     EXPECT_EQ(manager->list().at(0).state, "stopped");
+    EXPECT_EQ(manager->list().at(0).name, "xvda");
     waiting();
     EXPECT_TRUE(stopped);
+}
+
+/// The guest ends just when it has let go of a device.
+TEST_F(DeviceManagerTest, KeepsABackendThatItWaitsForWhileADetachEnds) {
+    sources.push_back(std::make_unique<FakeSource>(waiting));
+    ASSERT_TRUE(manager->start().ok());
+    bool detached = false;
+    bool stopped = false;
+    manager->detach("vbd", 51712, true, [&](const Result<void>& result) { detached = result.ok(); });
+    FakeBackend::slow = true;
+    manager->stop([&] { stopped = true; });
+    control.run(); // the device is told that it has been removed
+    EXPECT_TRUE(detached);
+    EXPECT_EQ(FakeBackend::alive, 1U) << "its disconnect() has not ended";
+    waiting();
+    EXPECT_TRUE(stopped);
+    manager.reset();
+    EXPECT_EQ(FakeBackend::alive, 0U);
+    EXPECT_TRUE(sources.empty()) << "it must not come back with a reboot";
 }
 
 TEST_F(DeviceManagerTest, AttachesNothingOnceStopped) {
@@ -121,7 +144,7 @@ TEST(LineLimit, LetsLinesThroughAgainAfterAMinute) {
     now += std::chrono::seconds{61};
     limit("b");
     ASSERT_EQ(lines.size(), LineLimit::most_in_a_minute + 2);
-    EXPECT_EQ(lines[lines.size() - 2], "(5 lines of the device were left out)");
+    EXPECT_EQ(lines[lines.size() - 2], "(5 lines like it were left out)");
     EXPECT_EQ(lines.back(), "b");
 }
 
