@@ -140,9 +140,6 @@ void ControlServer::farewell(const std::string& how, const std::string& message)
     if (!message.empty()) {
         last["message"] = message;
     }
-    for (const auto& session : sessions_) {
-        session->pause();
-    }
     for (;;) {
         sessions_.remove_if([&last](const auto& session) { return session->part(last); });
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(limit - Session::Clock::now());

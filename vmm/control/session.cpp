@@ -234,6 +234,7 @@ void Session::flush() {
 }
 
 bool Session::part(const boost::json::object& last) {
+    pause(); // whoever calls is the one who waits until it is writable
     flush();
     if (closed_ || !output_.empty()) {
         return closed_;

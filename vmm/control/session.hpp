@@ -52,8 +52,8 @@ public:
 
     /// Input that the guest did not take at once is tried again, and a client that is too slow or gone is closed.
     void tick();
-    /// After pause(), again and again: sends what fits of what there is and of `last`, which follows it. True: all is
-    /// sent, or the client has gone.
+    /// Again and again: sends what fits of what there is and of `last`, which follows it. Pauses it. True: all is sent,
+    /// or the client has gone.
     [[nodiscard]] bool part(const boost::json::object& last);
 
     [[nodiscard]] int socket() const { return socket_.get(); }
