@@ -5,6 +5,7 @@
 #include "vmm/control/memory_bounds.hpp"
 #include "vmm/control/message.hpp"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <exception>
 #include <unistd.h>
@@ -149,8 +150,13 @@ void ControlServer::detach(Session& session, const json::object& message) {
         session.refuse(device.error().message);
         return;
     }
+    std::erase_if(detaching_, [](const auto& other) { return other->over || other->session.expired(); });
+    const auto waits = [&session](const auto& other) { return other->session.lock().get() == &session; };
+    if (std::any_of(detaching_.begin(), detaching_.end(), waits)) {
+        session.refuse("this connection waits for a detach already; use one for each");
+        return;
+    }
     session.set_patient(true);
-    std::erase_if(detaching_, [](const auto& other) { return other->over; });
     const auto detaching = std::make_shared<Detaching>(session.weak_from_this());
     detaching_.push_back(detaching);
     control->detach(device->kind, device->id, flag_member(message, "force"),

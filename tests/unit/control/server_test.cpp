@@ -217,6 +217,23 @@ TEST_F(Server, DetachIsAnsweredWhenItIsDone) {
     EXPECT_TRUE(flag_member(*parse_message((*answer)->payload), "ok"));
 }
 
+TEST_F(Server, AClientWaitsForOneDetachAtATime) {
+    Client asking = client();
+    const auto request = format_message({{"request", "detach"}, {"device", "xvda"}});
+    for (int i = 0; i < 3; i++) {
+        ASSERT_TRUE(asking.send(FrameKind::message, request));
+    }
+    for (int i = 0; i < 2; i++) {
+        const auto frame = asking.receive(5s);
+        ASSERT_TRUE(frame && *frame);
+        EXPECT_NE((*frame)->payload.find("waits for a detach already"), std::string::npos) << (*frame)->payload;
+    }
+    on_thread([&] { life.fake_devices.waiting({}); });
+    const auto frame = asking.receive(5s);
+    ASSERT_TRUE(frame && *frame);
+    EXPECT_NE((*frame)->payload.find("\"ok\":true"), std::string::npos) << (*frame)->payload;
+}
+
 TEST_F(Server, DetachEndsWithTheLife) {
     Client c = client();
     ASSERT_TRUE(c.send(FrameKind::message, format_message({{"request", "detach"}, {"device", "xvda"}})));
