@@ -3,7 +3,9 @@
 
 #include "iorings/xenstore/domain_tree.hpp"
 #include "vmm/control/control_server.hpp"
+#include "vmm/line_limit.hpp"
 #include "vmm/process_memory.hpp"
+#include "vmm/run_handlers.hpp"
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
@@ -156,7 +158,7 @@ bool RunningDomain::end_io() {
     });
     io_.restart();
     if (!done) {
-        (void)io_.run_for(patience);
+        run_handlers(io_, Clock::now() + patience, [](const std::exception&) {}); // it is over already
     }
     if (done) {
         io_thread_->end();
@@ -250,26 +252,14 @@ DomainResult RunningDomain::run() {
                     [this](DomainStop stop) { asio::post(io_, [this, stop = std::move(stop)] { on_stop(stop); }); });
     thread_->count_steps(StepCounter::from_environment(vcpu_, ram_, place_));
     begin_io();
-    signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
-    wait_for_signals();
-    if (config_.deadline) {
-        deadline_.emplace(io_, *config_.deadline);
-        deadline_->async_wait([this](const boost::system::error_code& error) {
-            if (!error) {
-                end(End::timed_out, 0, {});
-            }
-        });
+    std::optional<control::ControlServer::Serving> serving; // until the devices have let go
+    try {
+        start(serving);
+        const auto keep_running = asio::make_work_guard(io_);
+        run_handlers(io_, [this](const std::exception& error) { fail(error); });
+    } catch (const std::exception& error) {
+        fail(error);
     }
-    const auto keep_running = asio::make_work_guard(io_);
-    const control::ControlServer::Serving serving{config_.control, io_, *this};
-    console_->start();
-    started_ = Clock::now();
-    marker_.start(started_);
-    thread_->start();
-    if (config_.running) {
-        config_.running();
-    }
-    io_.run();
     thread_->join();
     result_.statistics.run_s = seconds(Clock::now() - started_);
     if (!end_io()) {
@@ -282,6 +272,34 @@ DomainResult RunningDomain::run() {
     fill_statistics();
     terminal_.reset();
     return std::move(result_);
+}
+
+void RunningDomain::start(std::optional<control::ControlServer::Serving>& serving) {
+    signals_.emplace(io_, SIGINT, SIGTERM, SIGHUP);
+    wait_for_signals();
+    if (config_.deadline) {
+        deadline_.emplace(io_, *config_.deadline);
+        deadline_->async_wait([this](const boost::system::error_code& error) {
+            if (!error) {
+                end(End::timed_out, 0, {});
+            }
+        });
+    }
+    serving.emplace(config_.control, io_, static_cast<control::DomainLife&>(*this));
+    console_->start();
+    started_ = Clock::now();
+    marker_.start(started_);
+    thread_->start();
+    if (config_.running) {
+        config_.running();
+    }
+}
+
+/// Of this process, not of the guest. The domain ends in order all the same: its devices are in the guest's memory.
+void RunningDomain::fail(const std::exception& error) {
+    end(End::failed, 0,
+        std::string{"the host failed while it served the domain ("} + error.what() +
+            "); free some memory, or raise the limit of open files (ulimit -n)");
 }
 
 void RunningDomain::fill_statistics() {

@@ -7,6 +7,7 @@
 #include "iorings/grants/host_grants.hpp"
 #include "iorings/xenstore/connection.hpp"
 #include "iorings/xenstore/ring_transport.hpp"
+#include "vmm/control/control_server.hpp"
 #include "vmm/control/domain_life.hpp"
 #include "vmm/device_manager.hpp"
 #include "vmm/domain.hpp"
@@ -25,6 +26,8 @@
 
 #include <array>
 #include <atomic>
+#include <exception>
+#include <optional>
 
 namespace parapet::vmm {
 
@@ -60,6 +63,8 @@ private:
     [[nodiscard]] bool guest_heeds_shutdown(std::string_view how = "poweroff") const;
     void shut_down_by_guest(int signal);
     void on_port(std::uint32_t port);
+    void start(std::optional<control::ControlServer::Serving>& serving);
+    void fail(const std::exception& error);
     void end(DomainResult::End how, int exit_code, std::string message, std::string report = {});
     void on_stop(const DomainStop& stop);
     void fill_statistics();
@@ -104,7 +109,7 @@ private:
     bool stuck_ = false;
     bool shutting_down_ = false;  ///< the guest was asked by a signal to power off
     bool shutdown_asked_ = false; ///< it was asked by the control socket
-    std::chrono::steady_clock::time_point started_;
+    std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
 };
 
 } // namespace parapet::vmm
