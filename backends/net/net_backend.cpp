@@ -5,6 +5,9 @@
 
 #include <boost/asio/post.hpp>
 #include <future>
+#include <mutex>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace parapet::net {
@@ -52,6 +55,8 @@ NetBackend::~NetBackend() {
             connection->close([&closed] { closed.set_value(); });
         });
         closed.get_future().wait();
+    } else if (closed_.valid()) {
+        closed_.wait();
     }
 }
 
@@ -118,13 +123,26 @@ Result<std::vector<QueueNodes>> NetBackend::read_queues(const xenbus::FrontendNo
     return queues;
 }
 
-/// `what` as something that any thread may call: it runs on the control thread, if the backend is still there.
-template <typename What>
-auto NetBackend::on_control(What what) const {
-    return [&control = context_.control, alive = alive_, what = std::move(what)](auto argument) {
-        boost::asio::post(control, [alive, what, argument = std::move(argument)] {
+/// `what` as something that any thread may call: it runs on the control thread, if the backend is still there. Of words
+/// that come faster than the control thread listens (a partner of a link says what it likes) it hears the latest.
+template <typename Word, typename What>
+std::function<void(Word)> NetBackend::on_control(What what) const {
+    struct Latest {
+        std::mutex mutex;
+        std::optional<std::decay_t<Word>> word;
+    };
+    return [&control = context_.control, alive = alive_, what = std::move(what),
+            latest = std::make_shared<Latest>()](Word word) {
+        const std::lock_guard lock{latest->mutex};
+        if (std::exchange(latest->word, std::decay_t<Word>{word})) {
+            return; // it will be heard instead
+        }
+        boost::asio::post(control, [alive, what, latest] {
+            std::unique_lock hearing{latest->mutex};
+            const auto heard = *std::exchange(latest->word, std::nullopt);
+            hearing.unlock();
             if (*alive) {
-                what(argument);
+                what(heard);
             }
         });
     };
@@ -132,17 +150,17 @@ auto NetBackend::on_control(What what) const {
 
 VifConnection::Events NetBackend::events() {
     VifConnection::Events events;
-    events.fail = on_control([this](const std::string& why) {
+    events.fail = on_control<const std::string&>([this](const std::string& why) {
         if (fail) {
             fail(why);
         }
     });
-    events.endpoint.carrier = on_control([this](bool up) {
+    events.endpoint.carrier = on_control<bool>([this](bool up) {
         if (publish) {
             publish({{"carrier", up ? "1" : "0"}});
         }
     });
-    events.endpoint.log = on_control([this](const std::string& sentence) {
+    events.endpoint.log = on_control<const std::string&>([this](const std::string& sentence) {
         if (context_.log) {
             context_.log("vif/" + std::to_string(id_) + ": " + sentence);
         }
@@ -184,14 +202,28 @@ Result<xenbus::Nodes> NetBackend::connect(const xenbus::FrontendNodes& frontend)
 }
 
 void NetBackend::disconnect(std::function<void()> done) {
-    if (connection_ == nullptr) {
+    if (connection_ == nullptr && waiting_.empty()) {
         done();
         return;
     }
-    context_.io.post([connection = std::exchange(connection_, nullptr), &control = context_.control,
-                      done = std::move(done)]() mutable {
-        auto& closing = *connection;
-        closing.close([&control, done = std::move(done)] { boost::asio::post(control, done); });
+    waiting_.push_back(std::move(done));
+    if (connection_ == nullptr) {
+        return; // under way: the guest's memory is still in use
+    }
+    const auto closed = std::make_shared<std::promise<void>>();
+    closed_ = closed->get_future();
+    const auto tell = [this, alive = alive_] {
+        if (*alive) {
+            for (const auto& each : std::exchange(waiting_, {})) {
+                each();
+            }
+        }
+    };
+    context_.io.post([connection = std::exchange(connection_, nullptr), &control = context_.control, closed, tell] {
+        connection->close([&control, closed, tell] {
+            boost::asio::post(control, tell);
+            closed->set_value();
+        });
     });
 }
 

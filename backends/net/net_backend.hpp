@@ -16,7 +16,10 @@
 #include "backends/net/vif_connection.hpp"
 #include "backends/net/vif_spec.hpp"
 
+#include <functional>
+#include <future>
 #include <memory>
+#include <vector>
 
 namespace parapet::net {
 
@@ -36,8 +39,8 @@ public:
 private:
     Result<std::vector<QueueNodes>> read_queues(const xenbus::FrontendNodes& frontend) const;
     [[nodiscard]] VifConnection::Events events();
-    template <typename What>
-    [[nodiscard]] auto on_control(What what) const;
+    template <typename Word, typename What>
+    [[nodiscard]] std::function<void(Word)> on_control(What what) const;
 
     devices::BackendContext context_;
     VifSpec spec_;
@@ -45,6 +48,8 @@ private:
     Endpoint& endpoint_;
     std::shared_ptr<VifCounters> counters_ = std::make_shared<VifCounters>();
     std::shared_ptr<VifConnection> connection_;
+    std::vector<std::function<void()>> waiting_;                 ///< for the end of a connection that is being closed
+    std::future<void> closed_;                                   ///< of the latest one, on the I/O thread
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true); ///< of the control thread
 };
 

@@ -3,6 +3,8 @@
 #include "tests/unit/net/net_guest.hpp"
 #include "tests/unit/net/test_frames.hpp"
 
+#include <thread>
+
 namespace parapet::net::test {
 namespace {
 
@@ -182,6 +184,41 @@ TEST(NetConnect, DisconnectsUnconnected) {
     NetGuest guest{endpoint, VifSpec{}};
     guest.disconnect();
     guest.disconnect();
+}
+
+/// The guest closes its interface and powers off in the same moment: the device disconnects, and so does its manager.
+TEST(NetConnect, ASecondDisconnectWaitsForTheFirst) {
+    MemoryEndpoint endpoint;
+    endpoint.slow_stop = true;
+    NetGuest guest{endpoint, VifSpec{}};
+    guest.connect();
+    unsigned done = 0;
+    guest.backend->disconnect([&] { ++done; });
+    guest.backend->disconnect([&] { ++done; });
+    (void)eventually(
+        guest.control, [&] { return done != 0; }, std::chrono::milliseconds{50});
+    EXPECT_EQ(done, 0u) << "the guest's memory is still in use";
+    EXPECT_NE(guest.grants.in_use(), 0u);
+    guest.io->call([&] { std::exchange(endpoint.stopped, nullptr)(); });
+    EXPECT_TRUE(eventually(guest.control, [&] { return done == 2; }));
+    EXPECT_EQ(guest.grants.in_use(), 0u);
+    guest.backend->disconnect([&] { ++done; });
+    EXPECT_EQ(done, 3u);
+}
+
+TEST(NetConnect, IsNotDestroyedBeforeItHasLetGo) {
+    MemoryEndpoint endpoint;
+    endpoint.slow_stop = true;
+    NetGuest guest{endpoint, VifSpec{}};
+    guest.connect();
+    guest.backend->disconnect([] {});
+    std::thread later{[&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds{20});
+        guest.io->call([&] { std::exchange(endpoint.stopped, nullptr)(); });
+    }};
+    guest.backend.reset();
+    EXPECT_EQ(guest.grants.in_use(), 0u);
+    later.join();
 }
 
 } // namespace

@@ -148,7 +148,11 @@ public:
                 frame->received(-ECANCELED);
             }
         }
-        done();
+        if (slow_stop) {
+            stopped = std::move(done);
+        } else {
+            done();
+        }
     }
 
     // From the test.
@@ -183,6 +187,8 @@ public:
         hold_ = on;
     }
     Offloads offloads;
+    bool slow_stop = false;        ///< set it before the guest connects
+    std::function<void()> stopped; ///< with slow_stop: to be called on the I/O thread
 
 private:
     int give(unsigned queue, InFrame& frame) {
