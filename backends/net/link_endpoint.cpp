@@ -103,15 +103,17 @@ void LinkEndpoint::hear_hello(const LinkHeader& header) {
     set_up(true);
 }
 
-/// With its hello the listener gives us its socket.
+/// With its hello the listener gives us its socket. Whatever else the partner gives is closed.
 void LinkEndpoint::take_listener() {
     for (cmsghdr* part = CMSG_FIRSTHDR(&in_message_); part != nullptr; part = CMSG_NXTHDR(&in_message_, part)) {
-        if (part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
-            part->cmsg_len == CMSG_LEN(sizeof(int))) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        for (std::size_t at = 0; CMSG_LEN(at + sizeof(int)) <= part->cmsg_len; at += sizeof(int)) {
             int fd = -1;
-            std::memcpy(&fd, CMSG_DATA(part), sizeof(fd));
+            std::memcpy(&fd, CMSG_DATA(part) + at, sizeof(fd));
             UniqueFd given{fd};
-            if (!listener_.valid()) {
+            if (!listener_.valid() && heard_.type == LinkMessage::hello) {
                 listener_ = std::move(given);
             }
         }
@@ -154,21 +156,7 @@ void LinkEndpoint::say(LinkMessage type) {
 // Frames from our guest.
 
 void LinkEndpoint::send(unsigned /*queue*/, OutFrame& frame) {
-    const std::uint8_t type = frame.offload.gso_type;
-    const bool tso =
-        type == VIRTIO_NET_HDR_GSO_NONE || (type == VIRTIO_NET_HDR_GSO_TCPV4 ? peer_accepts_.tso4 : peer_accepts_.tso6);
-    if (!tso && up_) {
-        const auto segments = cut_segments(frame);
-        outgoing_.insert(outgoing_.end(), segments.begin(), segments.end());
-        if (segments.empty()) {
-            outgoing_.push_back(&frame); // the receiver finds that it takes no such frame
-        }
-    } else {
-        if (!peer_accepts_.checksum) {
-            finish_checksum(frame);
-        }
-        outgoing_.push_back(&frame);
-    }
+    outgoing_.push_back(&frame);
     if (!flush_due_) {
         flush_due_ = true;
         ++operations_;
@@ -177,6 +165,23 @@ void LinkEndpoint::send(unsigned /*queue*/, OutFrame& frame) {
             flush();
             operation_over();
         });
+    }
+}
+
+/// Makes the first frames that wait what the partner takes. Only those whose turn it is: a large frame cut into small
+/// ones takes many times its memory.
+void LinkEndpoint::prepare_front() {
+    for (std::size_t i = 0; i < std::min(outgoing_.size(), most_in_flight); ++i) {
+        OutFrame& frame = *outgoing_[i];
+        const std::uint8_t type = frame.offload.gso_type;
+        const bool whole = type == VIRTIO_NET_HDR_GSO_NONE ||
+                           (type == VIRTIO_NET_HDR_GSO_TCPV4 ? peer_accepts_.tso4 : peer_accepts_.tso6);
+        if (const auto segments = whole ? std::vector<OwnedFrame*>{} : cut_segments(frame); !segments.empty()) {
+            const auto at = outgoing_.erase(outgoing_.begin() + static_cast<std::ptrdiff_t>(i));
+            outgoing_.insert(at, segments.begin(), segments.end());
+        } else if (whole && !peer_accepts_.checksum) {
+            finish_checksum(frame);
+        } // else the receiver finds that it takes no such frame
     }
 }
 
@@ -189,6 +194,7 @@ void LinkEndpoint::flush() {
         drop_all();
         return;
     }
+    prepare_front();
     const std::size_t count = std::min(outgoing_.size(), most_in_flight);
     for (std::size_t i = 0; i < count; ++i) {
         OutFrame& frame = *outgoing_[i];

@@ -60,6 +60,7 @@ private:
     [[nodiscard]] bool acceptable(std::size_t bytes) const;
     void say(LinkMessage type);
     void flush();
+    void prepare_front();
     void drop_all();
     void lose_peer();
     void set_up(bool up);

@@ -78,7 +78,7 @@ OwnedFrame::OwnedFrame(std::vector<std::byte> content) : content_{std::move(cont
 std::vector<OwnedFrame*> cut_segments(OutFrame& frame) {
     const auto content = whole(frame); // read once: the guest may change it meanwhile
     const auto at = find_transport(std::span{content}.first(std::min(content.size(), most_header_bytes)));
-    if (!at || !at->tcp || frame.offload.gso_size == 0) {
+    if (!at || !at->tcp || frame.offload.gso_size < least_segment) {
         return {};
     }
     const std::size_t size = frame.offload.gso_size, payload = content.size() - at->end;

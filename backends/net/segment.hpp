@@ -26,8 +26,12 @@ private:
     std::vector<std::byte> content_;
 };
 
+/// No TCP makes smaller segments (Linux: TCP_MIN_SND_MSS); a guest that asks for some wants to keep the host busy.
+inline constexpr std::uint16_t least_segment = 48;
+
 /// Frames of gso_size bytes of payload each, their checksums finished. Precondition: ask_segments() made the offload.
-/// Who gets them sees to it that sent() is called on each, which calls it on `frame` at last. None: there is no TCP.
+/// Who gets them sees to it that sent() is called on each, which calls it on `frame` at last. None: there is no TCP, or
+/// its segments are too small.
 std::vector<OwnedFrame*> cut_segments(OutFrame& frame);
 
 } // namespace parapet::net

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two guests and the cable between them, each with its own I/O thread, as in two processes.
 #include "backends/net/link_endpoint.hpp"
+#include "backends/net/segment.hpp"
 #include "tests/unit/net/net_guest.hpp"
 #include "tests/unit/net/test_frames.hpp"
 
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
+#include <malloc.h>
 #include <sys/un.h>
+#include <thread>
 
 namespace parapet::net::test {
 namespace {
@@ -266,6 +270,102 @@ TEST(Link, CutsOffAPartnerThatLies) {
     End other{path};
     ASSERT_TRUE(one.carrier("1"));
     exchange(one, other, 5);
+}
+
+unsigned open_descriptors() {
+    const std::filesystem::directory_iterator all{"/proc/self/fd"};
+    return static_cast<unsigned>(std::distance(begin(all), end(all)));
+}
+
+TEST(Link, KeepsNoDescriptorsThatAPartnerGivesAway) {
+    const Folder folder;
+    const std::string path = folder / "link";
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    const UniqueFd listener{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+    ASSERT_EQ(::listen(listener.get(), 1), 0);
+    End one{path};
+    const UniqueFd socket{::accept(listener.get(), nullptr, nullptr)};
+    ASSERT_TRUE(socket.valid());
+    const auto say = [&](LinkMessage type, unsigned descriptors) {
+        LinkHeader header{};
+        header.type = type;
+        iovec piece{&header, sizeof(header)};
+        alignas(cmsghdr) std::array<char, CMSG_SPACE(8 * sizeof(int))> control{};
+        msghdr message{};
+        message.msg_iov = &piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control.data();
+        message.msg_controllen = CMSG_SPACE(descriptors * sizeof(int));
+        cmsghdr* const part = CMSG_FIRSTHDR(&message);
+        part->cmsg_level = SOL_SOCKET;
+        part->cmsg_type = SCM_RIGHTS;
+        part->cmsg_len = CMSG_LEN(descriptors * sizeof(int));
+        for (unsigned i = 0; i < descriptors; ++i) {
+            const int fd = listener.get();
+            std::memcpy(CMSG_DATA(part) + i * sizeof(int), &fd, sizeof(fd));
+        }
+        ASSERT_EQ(::sendmsg(socket.get(), &message, MSG_NOSIGNAL), static_cast<ssize_t>(sizeof(header)));
+    };
+    const unsigned before = open_descriptors();
+    for (unsigned i = 0; i < 50; ++i) {
+        say(LinkMessage::bye, 1);
+        say(LinkMessage::bye, 2);
+        say(LinkMessage::frame, 8);
+    }
+    say(LinkMessage::hello, 2);
+    ASSERT_TRUE(one.carrier("1")); // it has heard them all
+    EXPECT_EQ(open_descriptors(), before + 1) << "one listener is what it takes";
+}
+
+TEST(Link, HearsTheLatestOfAPartnerThatComesAndGoesWithoutEnd) {
+    const Folder folder;
+    End one{folder / "link"};
+    const LinkSockets joined = *open_link(folder / "link");
+    const int flags = ::fcntl(joined.peer.get(), F_GETFL);
+    ASSERT_EQ(::fcntl(joined.peer.get(), F_SETFL, flags & ~O_NONBLOCK), 0);
+    for (unsigned i = 0; i < 5001; ++i) { // nobody runs the control thread meanwhile
+        LinkHeader header{};
+        header.type = i % 2 == 0 ? LinkMessage::hello : LinkMessage::bye;
+        ASSERT_EQ(::write(joined.peer.get(), &header, sizeof(header)), static_cast<ssize_t>(sizeof(header)));
+    }
+    LinkHeader frame{};
+    std::vector<std::byte> message(sizeof(frame) + 60);
+    std::memcpy(message.data(), &frame, sizeof(frame));
+    ASSERT_EQ(::write(joined.peer.get(), message.data(), message.size()), static_cast<ssize_t>(message.size()));
+    while (one.guest.rx.answered() == 0) {
+        std::this_thread::sleep_for(std::chrono::milliseconds{1}); // then it has heard them all
+    }
+    one.guest.control.restart();
+    EXPECT_LE(one.guest.control.poll(), 3u) << "handlers that wait for the control thread";
+    EXPECT_EQ(one.guest.published["carrier"], "1");
+}
+
+TEST(Link, CutsNoMoreThanItSends) {
+    const Folder folder;
+    End one{folder / "link"};
+    End other{folder / "link", [](NetGuest& guest) { guest.node("feature-gso-tcpv4", "0"); }};
+    ASSERT_TRUE(one.carrier("1"));
+    const std::size_t before = ::mallinfo2().uordblks;
+    for (unsigned i = 0; i < 14; ++i) { // nearly a whole ring, to a guest that soon has no buffers left
+        abi::netif_extra_info extra{};
+        extra.type = abi::XEN_NETIF_EXTRA_TYPE_GSO;
+        extra.u.gso.size = least_segment;
+        extra.u.gso.type = abi::XEN_NETIF_GSO_TYPE_TCPV4;
+        one.guest.put_frame(blank_frame(false, true, 65000), abi::NETTXF_csum_blank, extra);
+    }
+    one.guest.push_tx();
+    std::size_t most = before;
+    (void)eventually(
+        one.guest.control,
+        [&] {
+            most = std::max<std::size_t>(most, ::mallinfo2().uordblks);
+            return false;
+        },
+        std::chrono::milliseconds{300});
+    EXPECT_LT(most - before, 4U << 20);
 }
 
 TEST(Link, OpensOnlyWhatIsALink) {
