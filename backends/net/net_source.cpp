@@ -9,6 +9,7 @@
 #include "backends/net/tap_endpoint.hpp"
 
 #include <boost/json/value_to.hpp>
+#include <tuple>
 
 namespace parapet::net {
 
@@ -87,6 +88,19 @@ private:
     const boost::json::object& object_;
 };
 
+std::optional<std::vector<PortForward>> read_forwards(const boost::json::value& value) {
+    using Ports = std::tuple<bool, std::string, std::uint16_t, std::uint16_t>;
+    const auto list = boost::json::try_value_to<std::vector<Ports>>(value);
+    if (!list) {
+        return std::nullopt;
+    }
+    std::vector<PortForward> forwards;
+    for (const auto& [udp, address, host_port, guest_port] : *list) {
+        forwards.push_back({udp, address, host_port, guest_port});
+    }
+    return forwards;
+}
+
 std::optional<VifSpec> read_spec(const boost::json::object& object) {
     const Description in{object};
     VifSpec spec;
@@ -102,12 +116,22 @@ std::optional<VifSpec> read_spec(const boost::json::object& object) {
     spec.trusted = in.get<bool>("trusted");
     if (const auto* rate = object.if_contains("rate")) {
         const auto numbers = boost::json::try_value_to<std::vector<std::uint64_t>>(*rate);
-        if (!numbers || numbers->size() != 2 || (*numbers)[0] == 0 || (*numbers)[1] == 0) {
+        if (!numbers || numbers->size() != 2 || (*numbers)[0] == 0 || (*numbers)[0] > most_rate_bytes ||
+            (*numbers)[1] == 0 || (*numbers)[1] > most_rate_interval_us) {
             return std::nullopt;
         }
         spec.rate = VifRate{(*numbers)[0], (*numbers)[1]};
     }
-    return spec.devid.value_or(0) <= most_devid ? std::optional{spec} : std::nullopt;
+    if (const auto* forwards = object.if_contains("forwards")) { // for who reads the list: passt has them
+        auto read = read_forwards(*forwards);
+        if (!read) {
+            return std::nullopt;
+        }
+        spec.forwards = *std::move(read);
+    }
+    const unsigned mtu = spec.mtu.value_or(least_mtu);
+    return spec.devid.value_or(0) <= most_devid && mtu >= least_mtu && mtu <= most_mtu ? std::optional{spec}
+                                                                                       : std::nullopt;
 }
 
 std::unique_ptr<Endpoint> read_endpoint(devices::Handover& handover, unsigned queues) {

@@ -46,7 +46,7 @@ std::optional<std::uint64_t> bytes_per_second(std::string_view text) {
 std::optional<std::uint64_t> microseconds(std::string_view text) {
     const auto number = take_number(text);
     const std::uint64_t unit = text == "us" ? 1 : text == "ms" ? 1000 : text == "s" ? 1'000'000 : 0;
-    if (!number || unit == 0 || *number == 0 || *number > 60'000'000 / unit) {
+    if (!number || unit == 0 || *number == 0 || *number > most_rate_interval_us / unit) {
         return std::nullopt;
     }
     return *number * unit;
@@ -73,6 +73,9 @@ Result<VifRate> parse_rate(std::string_view text) {
         return Error{"rate=" + shown + " is more than can be counted; leave rate= out for no limit"};
     }
     rate.bytes = *speed * rate.interval_us / 1'000'000;
+    if (rate.bytes > most_rate_bytes) {
+        return Error{"rate=" + shown + " is more than can be counted; leave rate= out for no limit"};
+    }
     if (rate.bytes == 0) {
         return Error{"rate=" + shown +
                      " lets less than a byte pass in each interval; give a higher rate or a "

@@ -26,6 +26,9 @@ struct VifRate {
     std::uint64_t interval_us = 50'000;
 };
 
+inline constexpr std::uint64_t most_rate_bytes = std::uint64_t{1} << 48; ///< far more than there is
+inline constexpr std::uint64_t most_rate_interval_us = 60'000'000;
+
 /// A port of the host that leads to one of the guest.
 struct PortForward {
     bool udp = false;

@@ -182,6 +182,20 @@ TEST_F(Passt, IsHandedOver) {
     EXPECT_EQ((*taken)->describe(), "vif9 user, 00:16:3e:01:02:03");
 }
 
+TEST(NetHandover, TellsOfPortForwards) {
+    devices::Handover handover;
+    handover.description = {{"kind", "vif"},
+                            {"mac", "00:16:3e:00:00:01"},
+                            {"queues", 1},
+                            {"endpoint", "user"},
+                            {"forwards", boost::json::array{boost::json::array{false, "127.0.0.1", 2222, 22}}}};
+    handover.descriptors.emplace_back(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    const auto taken = net_from_handover(std::move(handover), 3);
+    ASSERT_TRUE(taken.ok()) << taken.error().message;
+    EXPECT_EQ((*taken)->describe(), "vif3 user, 00:16:3e:00:00:01, tcp 127.0.0.1:2222 to 22");
+    EXPECT_EQ((*taken)->name(), "vif3");
+}
+
 TEST(NetHandover, ChecksTheDescription) {
     const auto refused = [](const boost::json::object& description, std::size_t descriptors) {
         devices::Handover handover;
@@ -208,6 +222,14 @@ TEST(NetHandover, ChecksTheDescription) {
     EXPECT_TRUE(changed("endpoint", "carrier pigeon"));
     EXPECT_TRUE(changed("rate", {0, 1}));
     EXPECT_TRUE(changed("rate", "fast"));
+    EXPECT_FALSE(changed("rate", {1000, 50'000}));
+    // An interval that is none in nanoseconds of 64 bits: to divide by it would end the domain.
+    EXPECT_TRUE(changed("rate", {1000, std::uint64_t{1} << 61}));
+    EXPECT_TRUE(changed("rate", {~std::uint64_t{0}, 50'000}));
+    EXPECT_TRUE(changed("mtu", 67));
+    EXPECT_TRUE(changed("mtu", 4'000'000'000U));
+    EXPECT_TRUE(changed("forwards", 7));
+    EXPECT_TRUE(changed("forwards", {{true, "127.0.0.1", 70000, 22}}));
     EXPECT_TRUE(refused({}, 1));
 }
 
