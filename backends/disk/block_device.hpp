@@ -5,8 +5,8 @@
 #include "backends/disk/counters.hpp"
 #include "backends/disk/disk_spec.hpp"
 #include "backends/disk/disk_target.hpp"
+#include "backends/disk/shared_limits.hpp"
 #include "backends/io/io_thread.hpp"
-#include "backends/io/rate_limit.hpp"
 #include "iorings/grants/host_grants.hpp"
 
 #include <algorithm>
@@ -30,12 +30,11 @@ struct BlockDevice {
     /// The guest broke the protocol: no queue goes on.
     std::function<void(const std::string&)> broken;
 
-    io::RateLimit operations{spec.limits.iops, burst(spec.limits.iops, spec.limits.iops_burst)};
-    io::RateLimit bytes{spec.limits.bytes_per_second, burst(spec.limits.bytes_per_second, spec.limits.bytes_burst)};
+    SharedLimits limits{spec.limits};
     std::uint64_t sectors = whole_sectors(spec, target.geometry());
     unsigned block_sectors = sector_size(spec, target.geometry()) / sector_bytes; ///< requests are multiples of it
     unsigned lines = 0; ///< in the log, since `lines_since`: a guest must not fill it
-    io::RateLimit::Clock::time_point lines_since{};
+    SharedLimits::Clock::time_point lines_since{};
 
     static std::uint32_t sector_size(const DiskSpec& spec, const Geometry& geometry) {
         return std::max(spec.sector_size, geometry.logical_block);
@@ -45,21 +44,10 @@ struct BlockDevice {
         const std::uint32_t size = sector_size(spec, geometry);
         return geometry.bytes / size * (size / sector_bytes);
     }
-    static std::uint64_t burst(std::uint64_t rate, std::uint64_t wanted) { return wanted != 0 ? wanted : rate / 10; }
-
-    [[nodiscard]] bool limited() const { return operations.limits() || bytes.limits(); }
-    [[nodiscard]] std::chrono::nanoseconds wait(std::uint64_t length) {
-        const auto now = io::RateLimit::Clock::now();
-        return std::max(operations.wait(now, 1), bytes.wait(now, length));
-    }
-    void spend(std::uint64_t length) {
-        operations.spend(1);
-        bytes.spend(length);
-    }
     /// Logs `what`, but not more than a few lines a minute.
     void say(const std::string& what) {
         constexpr unsigned most = 8;
-        const auto now = io::RateLimit::Clock::now();
+        const auto now = SharedLimits::Clock::now();
         if (now - lines_since > std::chrono::minutes{1}) {
             lines_since = now;
             lines = 0;

@@ -134,7 +134,7 @@ void BlockQueue::dispatch(const RingRequest& in) {
 
 /// Lets a checked request through to the target, or has it wait for its turn.
 void BlockQueue::admit(BlockRequest& request) {
-    if (device_.limited() && !request.counted) {
+    if (device_.limits.any() && !request.counted) {
         throttled_ = &request;
         (void)release_throttled();
         return;
@@ -151,12 +151,12 @@ bool BlockQueue::release_throttled() {
     BlockRequest& request = *throttled_;
     const std::uint64_t length = request.write_follows ? request.data_length : request.length;
     const std::uint64_t moved = request.operation == Operation::discard ? 0 : length;
-    if (const auto wait = device_.wait(moved); wait.count() > 0) {
+    if (const auto wait = device_.limits.wait(SharedLimits::Clock::now(), this, moved); wait.count() > 0) {
         device_.counters.throttled.add();
         wake_.arm(std::min<std::chrono::nanoseconds>(wait, longest_wait));
         return false;
     }
-    device_.spend(moved);
+    device_.limits.pass(this, moved);
     request.counted = true;
     throttled_ = nullptr;
     admit(request);

@@ -166,6 +166,7 @@ void BlockQueue::drain(std::function<void()> drained) {
             *waiting = nullptr;
         }
     }
+    device_.limits.leave(this);
     retry_all();
     wake_.arm({}); // check_drained() from there
 }

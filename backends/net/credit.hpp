@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rate of an interface, as Xen counts it: each interval brings so many bytes; what is not used is kept up to one
-// interval's worth, or 128 KiB, so that the largest packet can go at any rate.
+// interval's worth, or 128 KiB, so that the largest packet can go at any rate. Queues that share it take turns.
 #pragma once
 
+#include "backends/io/turns.hpp"
 #include "backends/net/vif_spec.hpp"
 
 #include <algorithm>
@@ -20,21 +21,26 @@ public:
     Credit() = default;
     explicit Credit(const std::optional<VifRate>& rate) : rate_{rate}, left_{rate ? rate->bytes : 0} {}
 
-    /// May so many bytes go now? They are spent then.
-    [[nodiscard]] bool spend(Clock::time_point now, std::uint64_t bytes) {
+    /// May so many bytes of `who`, a queue, go now? They are spent then; otherwise it stands in the line.
+    [[nodiscard]] bool spend(Clock::time_point now, std::uint64_t bytes, const void* who = nullptr) {
         if (!rate_) {
             return true;
         }
         refill(now);
-        if (bytes > left_) {
+        if (bytes > left_ || !turns_.is_next(who)) {
+            turns_.wait(who, bytes);
             return false;
         }
+        turns_.leave(who);
         left_ -= bytes;
         return true;
     }
-    /// Until the next interval begins.
+    /// When who was refused should ask again: when the next interval begins, or at once where another one, whose turn
+    /// it is, is about to.
     [[nodiscard]] std::chrono::nanoseconds wait(Clock::time_point now) const {
-        return std::max(std::chrono::nanoseconds{1}, began_ + interval() - now);
+        constexpr std::chrono::nanoseconds at_once{1};
+        const bool another = !turns_.line().empty() && turns_.line().front().units <= left_;
+        return another ? at_once : std::max(at_once, began_ + interval() - now);
     }
 
 private:
@@ -52,6 +58,7 @@ private:
     }
 
     std::optional<VifRate> rate_;
+    io::Turns turns_;
     std::uint64_t left_ = 0;
     Clock::time_point began_{};
 };

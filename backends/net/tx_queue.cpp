@@ -46,7 +46,7 @@ void TxQueue::process() {
             continue;
         }
         const auto now = Credit::Clock::now();
-        if (!vif_.credit.spend(now, packet->size)) {
+        if (!vif_.credit.spend(now, packet->size, this)) {
             held_ = packet;
             credit_timer_.start(vif_.io, vif_.credit.wait(now), [this] { process(); });
             return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/net/credit.hpp"
 
+#include <array>
 #include <gtest/gtest.h>
 
 namespace parapet::net {
@@ -49,6 +50,34 @@ TEST(Credit, LetsPassWhatTheRateSays) {
         }
     }
     EXPECT_NEAR(static_cast<double>(passed), 60 * 1.25e6, 100'000);
+}
+
+TEST(Credit, LetsNoQueueStarve) {
+    for (const std::uint64_t bytes : {4000, 62'500}) {
+        Credit credit{VifRate{bytes, 50'000}};
+        const std::array<int, 3> queues{};
+        std::array<std::uint64_t, 3> passed{};
+        Credit::Clock::time_point now{1000s};
+        const auto end = now + 20s;
+        while (now < end) { // each sends as long as it may; the first is always woken first
+            auto next = now + 1s;
+            for (std::size_t i = 0; i < queues.size(); ++i) {
+                const std::uint64_t size = i == 0 ? 1514 : 3000;
+                while (credit.spend(now, size, &queues[i])) {
+                    passed[i] += size;
+                }
+                next = std::min(next, now + credit.wait(now));
+            }
+            now = next;
+        }
+        EXPECT_NEAR(static_cast<double>(passed[0] + passed[1] + passed[2]), static_cast<double>(bytes * 20 * 20),
+                    140'000);
+        EXPECT_GT(passed[0], 0u);
+        EXPECT_NEAR(static_cast<double>(passed[1]), static_cast<double>(passed[2]), 6000);
+        // One packet each, after a first interval that the first queue had for itself.
+        EXPECT_NEAR(static_cast<double>(passed[0]) / 1514, static_cast<double>(passed[1]) / 3000,
+                    static_cast<double>(bytes) / 1514 + 3);
+    }
 }
 
 } // namespace
