@@ -6,6 +6,7 @@
 #include "vmm/bootdisk/finder.hpp"
 #include "vmm/bootdisk/report.hpp"
 #include "vmm/bootdisk/text_lines.hpp"
+#include "vmm/bootdisk/volumes.hpp"
 
 #include <algorithm>
 #include <array>
@@ -68,13 +69,19 @@ Result<std::string> check_image(const std::string& image) {
                 : about(image, std::string{"cannot be opened ("} + std::strerror(errno) + "); check its path");
 }
 
+constexpr int most_fd = program_fd + 110; ///< that become_finder() uses
+
 /// At program_fd, from which it is executed.
 Result<UniqueFd> open_program() {
     for (const char* path : {"/usr/bin/grub-fstest", "/usr/bin/grub2-fstest", "/usr/sbin/grub-fstest"}) {
         const UniqueFd program{open(path, O_PATH | O_CLOEXEC)};
         if (program.valid()) {
+            // As high as the finder will need them.
+            const UniqueFd highest{fcntl(program.get(), F_DUPFD_CLOEXEC, most_fd)};
             const int fd = fcntl(program.get(), F_DUPFD_CLOEXEC, program_fd);
-            return fd >= 0 ? Result<UniqueFd>{UniqueFd{fd}} : Error{"the limit on open files is too low: raise it"};
+            UniqueFd lower{fd};
+            return highest.valid() && fd >= 0 ? Result<UniqueFd>{std::move(lower)}
+                                              : Error{"the limit on open files is too low; raise it (ulimit -n 1024)"};
         }
     }
     return Error{"grub-fstest, which reads disk images, is not installed; install the package grub-common, or name a "
@@ -101,6 +108,9 @@ Result<UniqueFd> memory_file(const char* name) {
     // Upwards first, so that none is overwritten while they are laid side by side.
     for (int& fd : kept) {
         fd = fcntl(fd, F_DUPFD_CLOEXEC, program_fd + 100);
+        if (fd < 0) {
+            _exit(1); // or what lies at these numbers, a disk perhaps, would be written to
+        }
     }
     if (dup3(program, program_fd, O_CLOEXEC) < 0 && program != program_fd) {
         _exit(1);
@@ -150,19 +160,28 @@ bool seal(int fd) {
            fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0;
 }
 
+constexpr std::size_t max_sentence = 8192;
+
 Result<BootFiles> from_report(const BootRequest& request, const std::string& bytes, UniqueFd kernel, UniqueFd initrd) {
     auto texts = unpack_report(bytes);
     if (texts && texts->size() == 2 && texts->front() == "error") {
-        return about(request.image, (*texts)[1]);
+        return about(request.image, printable((*texts)[1], max_sentence));
     }
     if (!texts || texts->size() < 6 || texts->front() != "found" || !seal(kernel.get()) || !seal(initrd.get())) {
         return about(request.image, "the process that reads it ended unexpectedly: the image is damaged");
+    }
+    // They have been made printable, but by a process that has read the image.
+    constexpr std::size_t cmdline = 4; // which is not for showing
+    for (std::size_t i = 1; i < texts->size(); i++) {
+        if (i != cmdline) {
+            (*texts)[i] = printable((*texts)[i], max_sentence);
+        }
     }
     BootFiles files;
     files.title = (*texts)[1];
     files.config = (*texts)[2];
     files.kernel_path = (*texts)[3];
-    files.cmdline = (*texts)[4];
+    files.cmdline = (*texts)[cmdline];
     files.note = (*texts)[5];
     files.initrd_paths.assign(texts->begin() + 6, texts->end());
     files.kernel = std::move(kernel);

@@ -48,7 +48,6 @@ constexpr int allowed[] = {SCMP_SYS(read),
                            SCMP_SYS(pipe2),
                            SCMP_SYS(dup2),
                            SCMP_SYS(poll),
-                           SCMP_SYS(fcntl),
                            SCMP_SYS(mmap),
                            SCMP_SYS(mprotect),
                            SCMP_SYS(munmap),
@@ -76,7 +75,6 @@ constexpr int allowed[] = {SCMP_SYS(read),
                            SCMP_SYS(set_robust_list),
                            SCMP_SYS(rseq),
                            SCMP_SYS(arch_prctl),
-                           SCMP_SYS(prlimit64),
                            SCMP_SYS(setrlimit),
                            SCMP_SYS(getrlimit),
                            SCMP_SYS(getrandom),
@@ -165,6 +163,12 @@ Result<void> filter_calls() {
         CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
     add(SCMP_ACT_ALLOW, SCMP_SYS(clone), {{0, SCMP_CMP_MASKED_EQ, other_spaces, 0}});
     add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), {});
+    // No owner and no signal for a descriptor, which would be a way to signal other processes (F_SETOWN, F_SETSIG).
+    for (const auto command : {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL}) {
+        add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), {{1, SCMP_CMP_EQ, static_cast<scmp_datum_t>(command), 0}});
+    }
+    // Its own limits; those of another process could end that one.
+    add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), {{0, SCMP_CMP_EQ, 0, 0}});
     // A child that takes too long.
     add(SCMP_ACT_ALLOW, SCMP_SYS(kill), {{1, SCMP_CMP_EQ, SIGKILL, 0}});
     return load(filter, error);

@@ -84,11 +84,18 @@ FilePlace place_of(const std::vector<Volume>& volumes, std::string_view text, st
     return place;
 }
 
-std::string printable(std::string_view text) {
-    constexpr std::size_t longest = 200;
-    std::string result{text.substr(0, longest)};
-    std::replace_if(
-        result.begin(), result.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+std::string printable(std::string_view text, std::size_t longest) {
+    std::string result;
+    unsigned following = 0; // bytes of a character in UTF-8 that has begun
+    for (std::size_t i = 0; i < std::min(text.size(), longest); i++) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        const bool follows = (c & 0xc0) == 0x80;
+        // U+0080 to U+009F are control characters as well; terminals obey them.
+        const bool c1 = c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+        const bool bad = c < 0x20 || c == 0x7f || c1 || (follows && following == 0);
+        following = bad ? 0 : follows ? following - 1 : c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : c >= 0xc0 ? 1 : 0;
+        result.push_back(bad ? '?' : text[i]);
+    }
     return text.size() > longest ? result + "..." : result;
 }
 

@@ -21,6 +21,6 @@ std::optional<std::size_t> find_label(const std::vector<Volume>& volumes, std::s
 FilePlace place_of(const std::vector<Volume>& volumes, std::string_view text, std::size_t root, bool legacy = false);
 
 /// What the user should see of text from an image: printable, and not endless.
-std::string printable(std::string_view text);
+std::string printable(std::string_view text, std::size_t longest = 200);
 
 } // namespace parapet::bootdisk

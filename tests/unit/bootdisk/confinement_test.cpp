@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <string>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -114,6 +115,13 @@ TEST_F(Confinement, CannotTalkOrExecuteOrHarm) {
         return errno == 0;
     }));
     EXPECT_FALSE(can([] { return kill(getppid(), SIGTERM) == 0; }));
+    EXPECT_FALSE(can([] {
+        const rlimit limit{1, 1};
+        return prlimit(getppid(), RLIMIT_CORE, &limit, nullptr) == 0;
+    })) << "a limit of processor time would end it";
+    EXPECT_FALSE(can([] { return fcntl(0, F_SETOWN, getppid()) == 0; })) << "SIGIO would end it";
+    EXPECT_FALSE(can([] { return fcntl(0, F_SETSIG, SIGKILL) == 0; }));
+    EXPECT_TRUE(can([] { return fcntl(0, F_GETFL) >= 0 && fcntl(0, F_DUPFD_CLOEXEC, 10) >= 10; }));
     EXPECT_FALSE(can([] { return syscall(SYS_ptrace, 16, getppid(), 0, 0) == 0; }));
     EXPECT_FALSE(can([] { return syscall(SYS_unshare, 0x10000000) == 0; }));
 }

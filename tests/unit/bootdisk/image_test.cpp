@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 // Real images, made without mounting: each file system, with and without partitions, and hostile ones.
+#include "support/unique_fd.hpp"
 #include "vmm/bootdisk/boot_files.hpp"
 
 #include <chrono>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <random>
 #include <string>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 namespace parapet::bootdisk {
 namespace {
@@ -196,6 +200,26 @@ TEST_F(Images, HugeFiles) {
         shell("rm $T/boot/vmlinuz; cp $T/boot/vmlinuz-1 $T/boot/vmlinuz; truncate -s 2M $T/boot/grub/grub.cfg"));
     ASSERT_TRUE(ext4());
     EXPECT_NE(refusal(image()).find("no boot configuration"), std::string::npos);
+}
+
+/// With few descriptors the reader must not take others' for its own.
+TEST_F(Images, FewDescriptors) {
+    ASSERT_TRUE(ext4());
+    const std::string victim = folder_ + "/victim";
+    const auto attempt = [&](rlim_t most) {
+        std::vector<UniqueFd> others;
+        for (int fd = 3; fd < 16; fd++) {
+            others.emplace_back(open(victim.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+        }
+        const rlimit limit{most, most};
+        const bool limited = setrlimit(RLIMIT_NOFILE, &limit) == 0;
+        const auto files = find_boot_files({image(), {}, std::chrono::seconds{20}});
+        const bool said = !files && files.error().message.find("ulimit -n") != std::string::npos;
+        _exit(limited && (files || said) && fs::file_size(victim) == 0 ? 0 : 1);
+    };
+    for (const rlim_t most : {64, 305, 350, 403, 405, 1024}) {
+        EXPECT_EXIT(attempt(most), testing::ExitedWithCode(0), "") << most;
+    }
 }
 
 TEST_F(Images, ControlCharactersInTexts) {

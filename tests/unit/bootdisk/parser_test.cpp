@@ -85,6 +85,24 @@ TEST(Report, PackedAndUnpacked) {
     EXPECT_EQ(unpack_report(pack_report(std::vector<std::string>(100, "x"))), std::nullopt);
 }
 
+TEST(Printable, LeavesTextAndTakesControlAway) {
+    EXPECT_EQ(printable("Debian, \xc3\xa4lter \xe2\x82\xac \xf0\x9f\x90\xa7"),
+              "Debian, \xc3\xa4lter \xe2\x82\xac \xf0\x9f\x90\xa7");
+    EXPECT_EQ(printable("a\x1b[2Jb\n\x7f"), "a?[2Jb??");
+    EXPECT_EQ(printable("a\xc2\x9b"
+                        "2Jb"),
+              "a??2Jb")
+        << "CSI, as U+009B";
+    EXPECT_EQ(printable("a\x9b"
+                        "2Jb"),
+              "a?2Jb")
+        << "the same outside UTF-8";
+    EXPECT_EQ(printable("\xc3\xa4\x9b"
+                        "c\xc2"),
+              "\xc3\xa4?c\xc2");
+    EXPECT_EQ(printable(std::string(300, 'x')), std::string(200, 'x') + "...");
+}
+
 TEST(CommandLine, Console) {
     EXPECT_EQ(with_console("root=/dev/xvda1 console=ttyS0"), "root=/dev/xvda1 console=ttyS0 console=hvc0");
     EXPECT_EQ(with_console("console=hvc0 quiet"), "console=hvc0 quiet");
