@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <initializer_list>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
@@ -33,7 +34,7 @@ constexpr int allowed[] = {
     // bytes of what is open
     SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
     SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(lseek), SCMP_SYS(fsync),
-    SCMP_SYS(fdatasync), SCMP_SYS(fstat), SCMP_SYS(close), SCMP_SYS(dup), SCMP_SYS(fcntl),
+    SCMP_SYS(fdatasync), SCMP_SYS(fstat), SCMP_SYS(close), SCMP_SYS(dup),
     // waiting
     SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
     SCMP_SYS(epoll_pwait), SCMP_SYS(eventfd2), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(pipe),
@@ -112,6 +113,12 @@ void add_conditional(Rules& rules) {
     for (const scmp_datum_t request : std::initializer_list<scmp_datum_t>{TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ,
                                                                           FIONBIO, FIONREAD, TUNSETOFFLOAD}) {
         rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), equal(1, request));
+    }
+    // Not F_SETOWN and F_SETSIG, which are a way to signal other processes.
+    for (const scmp_datum_t command :
+         std::initializer_list<scmp_datum_t>{F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_OFD_GETLK,
+                                             F_OFD_SETLK, F_ADD_SEALS, F_GET_SEALS}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), equal(1, command));
     }
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), masked(2, PROT_EXEC, 0));
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), masked(2, PROT_EXEC, 0));

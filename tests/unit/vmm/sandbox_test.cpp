@@ -52,6 +52,15 @@ TEST(Sandbox, ConnectsToNobody) {
     EXPECT_EXIT(confined([] { return refused(::kill(::getppid(), 0) < 0); }), testing::ExitedWithCode(0), "");
 }
 
+TEST(Sandbox, SignalsNobodyByWayOfADescriptor) {
+    SKIP_WHERE_INSTRUMENTED();
+    EXPECT_EXIT(confined([] { return refused(::fcntl(0, F_SETOWN, ::getppid()) < 0); }), testing::ExitedWithCode(0),
+                "");
+    EXPECT_EXIT(confined([] { return refused(::fcntl(0, F_SETSIG, SIGKILL) < 0); }), testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(confined([] { return ::fcntl(0, F_GETFL) >= 0 && ::fcntl(0, F_DUPFD_CLOEXEC, 3) >= 3 ? 0 : 1; }),
+                testing::ExitedWithCode(0), "");
+}
+
 TEST(Sandbox, MakesNoProcessAndNoCode) {
     SKIP_WHERE_INSTRUMENTED();
     EXPECT_EXIT(confined([] { return refused(::fork() < 0); }), testing::ExitedWithCode(0), "");
