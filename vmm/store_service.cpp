@@ -13,16 +13,32 @@ void StoreService::pump() {
     const auto moved = ring_.pump();
     if (moved.notify) {
         notify_();
-        second_look_.expires_after(settling);
-        second_look_.async_wait([this](const boost::system::error_code& error) {
-            if (!error) {
-                pump();
-            }
+        look_later();
+    }
+    if (moved.again && !std::exchange(again_due_, true)) {
+        boost::asio::post(io_, [this] {
+            again_due_ = false;
+            pump();
         });
     }
-    if (moved.again) {
-        boost::asio::post(io_, [this] { pump(); });
+}
+
+void StoreService::look_later() {
+    if (std::exchange(look_due_, true)) {
+        moved_since_ = true;
+        return;
     }
+    second_look_.expires_after(settling);
+    second_look_.async_wait([this](const boost::system::error_code& error) {
+        look_due_ = false;
+        const bool too_soon = std::exchange(moved_since_, false); // for what moved while it was waited for
+        if (!error) {
+            pump();
+            if (too_soon) {
+                look_later();
+            }
+        }
+    });
 }
 
 } // namespace parapet::vmm

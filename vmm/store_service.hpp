@@ -32,10 +32,14 @@ public:
     void pump();
 
 private:
+    void look_later();
+
     boost::asio::io_context& io_;
     xenstore::RingTransport& ring_;
     std::function<void()> notify_;
     boost::asio::steady_timer second_look_;
+    bool look_due_ = false, moved_since_ = false;
+    bool again_due_ = false; ///< one at a time: a guest that keeps its ring busy must not add to the queue
 };
 
 } // namespace parapet::vmm

@@ -99,6 +99,7 @@ private:
     bool reading_ = false;
     bool writing_ = false;
     bool broken_reported_ = false;
+    bool again_due_ = false;
 };
 
 void ConsoleBackend::Impl::start() {
@@ -175,8 +176,12 @@ bool ConsoleBackend::Impl::pump_output(std::size_t budget) {
         budget -= move.bytes;
     }
     flush();
-    if (budget == 0 && !stopped_) {
-        later([](Impl& self) { self.pump(); });
+    // One at a time: a guest that never stops writing, and signals, must not add to the queue.
+    if (budget == 0 && !stopped_ && !std::exchange(again_due_, true)) {
+        later([](Impl& self) {
+            self.again_due_ = false;
+            self.pump();
+        });
     }
     return notify;
 }

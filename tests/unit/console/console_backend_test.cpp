@@ -133,6 +133,28 @@ TEST_F(ConsoleBackendTest, OutputReachesPipeAndObserver) {
     EXPECT_EQ(notified, 1);
 }
 
+TEST_F(ConsoleBackendTest, AGuestThatNeverStopsWritingDoesNotFillTheQueue) {
+    bool goes_on = true;
+    const auto fill = [&] {
+        if (goes_on) {
+            page->out_prod = page->out_cons + static_cast<std::uint32_t>(sizeof page->out);
+        }
+    };
+    backend = std::make_unique<ConsoleBackend>(
+        io, ConsoleRing{*page}, std::make_shared<ConsoleStreams>(*open_console(none())),
+        ConsoleHooks{.notify_guest = {},
+                     .on_output = [&](std::string_view) { fill(); }, // it writes as fast as we read
+                     .on_closed = {},
+                     .on_escape = {},
+                     .log = {}});
+    fill();
+    for (int i = 0; i < 1000; i++) {
+        backend->on_guest_kick();
+    }
+    goes_on = false;
+    EXPECT_LT(io.poll(), 10u) << "pumps that wait";
+}
+
 TEST_F(ConsoleBackendTest, OriginalDescriptorsStayBlocking) {
     Pipe in;
     Pipe out;

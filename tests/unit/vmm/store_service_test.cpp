@@ -5,9 +5,11 @@
 #include "pv-abi/xenstore.hpp"
 
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <string_view>
+#include <thread>
 
 namespace parapet::vmm {
 namespace {
@@ -52,6 +54,41 @@ TEST(StoreService, FindsTheRestOfAMessageWhoseSignalWasLost) {
     EXPECT_EQ(guest.shared().req_cons, guest.shared().req_prod);
     EXPECT_EQ(guest.shared().rsp_prod, sizeof(header) + answer);
     EXPECT_EQ(guest.signals, 2);
+}
+
+TEST(StoreService, AGuestThatKeepsItBusyDoesNotFillTheQueue) {
+    Guest guest;
+    std::atomic<bool> over{false};
+    std::thread other{[&] {
+        const std::atomic_ref state{guest.shared().connection};
+        while (!over) {
+            state.store(abi::XENSTORE_RECONNECT);
+        }
+    }};
+    std::this_thread::sleep_for(10ms);
+    for (unsigned i = 0; i < 1000; i++) {
+        guest.service.pump(); // as it would for each signal
+    }
+    over = true;
+    other.join();
+    EXPECT_LT(guest.io.poll(), 10u);
+}
+
+TEST(StoreService, LooksALittleLaterAtWhatMovedLast) {
+    Guest guest;
+    constexpr std::string_view domid{"1", 2};
+    const abi::xsd_sockmsg header{.type = abi::XS_GET_DOMAIN_PATH, .req_id = 7, .tx_id = 0, .len = domid.size()};
+    guest.put(&header, sizeof(header));
+    guest.service.pump(); // a look is due from here
+    guest.put(domid.data(), domid.size());
+    guest.service.pump(); // this moved just before it
+    guest.io.restart();
+    EXPECT_EQ(guest.io.run_one_for(10s), 1u);
+    EXPECT_FALSE(guest.io.stopped()) << "no look after what moved last";
+    guest.put(&header, sizeof(header));
+    guest.put(domid.data(), domid.size()); // without a signal
+    guest.run();
+    EXPECT_EQ(guest.shared().req_cons, guest.shared().req_prod);
 }
 
 TEST(StoreService, IsQuietWhenNothingMoves) {
