@@ -33,7 +33,7 @@ public:
             return;
         }
         if (state.left_out != 0) {
-            state.log("(" + std::to_string(state.left_out) + " lines of the device were left out)");
+            state.log("(" + std::to_string(state.left_out) + " lines like it were left out)");
             state.left_out = 0;
         }
         state.log(line);

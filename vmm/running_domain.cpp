@@ -77,8 +77,10 @@ Result<void> RunningDomain::connect_store(const Uuid& uuid) {
         return made;
     }
     connection_.emplace(store_, tree.domid);
-    store_ring_.emplace(*connection_, ram_.frame(built_.store_mfn),
-                        [](std::string_view text) { to_stderr("parapet: xenstore: " + std::string{text} + "\n"); });
+    // A guest can break its ring and connect again as often as it likes.
+    store_ring_.emplace(*connection_, ram_.frame(built_.store_mfn), LineLimit{[](std::string_view text) {
+        to_stderr("parapet: xenstore: " + std::string{text} + "\n");
+    }});
     store_service_.emplace(io_, *store_ring_, [this] { ports_->notify(store_port); });
     connection_->set_output_listener([this] { store_service_->pump(); });
     return {};
