@@ -45,6 +45,7 @@ public:
     [[nodiscard]] const DeviceAddress& address() const { return address_; }
 
 private:
+    Result<void> try_start();
     void make_directories();
     void write(const std::string& directory, const Nodes& nodes);
     [[nodiscard]] State frontend_state() const;
@@ -99,6 +100,15 @@ void BackendDevice::Impl::make_directories() {
 }
 
 Result<void> BackendDevice::Impl::start() {
+    auto started = try_start();
+    if (!started) { // the guest is not to find a device that nobody serves
+        (void)store_.rm(back_);
+        (void)store_.rm(front_);
+    }
+    return started;
+}
+
+Result<void> BackendDevice::Impl::try_start() {
     make_directories();
     offer();
     if (!written_.ok()) {

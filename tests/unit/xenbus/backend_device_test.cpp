@@ -77,6 +77,13 @@ protected:
     std::string logged;
 };
 
+TEST_F(BackendDeviceTest, LeavesNothingWhereItCannotStart) {
+    BackendDevice other{store, DeviceAddress{"vif", 0, DomId{1}}, driver, Nodes{}, Nodes{{"no//name", "x"}}, {}};
+    EXPECT_FALSE(other.start().ok());
+    EXPECT_FALSE(store.read("/local/domain/1/device/vif/0/state").ok());
+    EXPECT_FALSE(store.read("/local/domain/0/backend/vif/1/0/state").ok());
+}
+
 TEST_F(BackendDeviceTest, MakesBothDirectories) {
     EXPECT_EQ(*store.read(back + "/frontend"), front);
     EXPECT_EQ(*store.read(back + "/frontend-id"), "1");
