@@ -18,7 +18,6 @@
 #include <sys/eventfd.h>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -133,16 +132,10 @@ private:
         }
     };
 
-    /// Somebody who waits for after().
+    /// Somebody who waits for after(). Of delayed_, until the time has come.
     struct Delayed final : Completion {
         Delayed(UringThread& owner, Completion& whom) : thread{owner}, target{whom} {}
-        void complete(int, unsigned) override { finish(0); }
-        void finish(int result) {
-            Completion& whom = target;
-            thread.delayed_.erase(this);
-            delete this;
-            whom.complete(result, 0);
-        }
+        void complete(int, unsigned) override { thread.finish(*this, 0); }
         UringThread& thread;
         Completion& target;
     };
@@ -153,6 +146,7 @@ private:
     void submit();
     void wait();
     void forget_delays();
+    void finish(Delayed& delayed, int result);
     void run_posted();
     void take_ports();
 
@@ -172,7 +166,7 @@ private:
     std::unordered_map<std::uint32_t, std::shared_ptr<std::function<void()>>> handlers_;
     std::vector<std::function<void()>> deferred_;
     std::deque<__kernel_timespec> delays_; ///< until they are submitted
-    std::unordered_set<Delayed*> delayed_;
+    std::unordered_map<const Delayed*, std::unique_ptr<Delayed>> delayed_;
     int under_way_ = 0;
     bool signal_due_ = false;
     bool quit_ = false;
@@ -299,9 +293,15 @@ void UringThread::after(std::chrono::nanoseconds delay, Completion& completion) 
     const auto count = std::max<std::int64_t>(delay.count(), 1);
     io_uring_sqe* sqe = entry();
     io_uring_prep_timeout(sqe, &delays_.emplace_back(__kernel_timespec{count / 1000000000, count % 1000000000}), 0, 0);
-    auto* delayed = new Delayed{*this, completion};
-    delayed_.insert(delayed);
+    auto delayed = std::make_unique<Delayed>(*this, completion);
     own(sqe, *delayed);
+    delayed_.emplace(delayed.get(), std::move(delayed));
+}
+
+void UringThread::finish(Delayed& delayed, int result) {
+    Completion& target = delayed.target;
+    delayed_.erase(&delayed);
+    target.complete(result, 0); // it may wait anew
 }
 
 /// What one round's handlers led to: deferred work, then one signal to the guest for all of it. What that defers in
@@ -367,7 +367,7 @@ void UringThread::run() {
         round();
     }
     while (!delayed_.empty()) {
-        (*delayed_.begin())->finish(-ECANCELED);
+        finish(*delayed_.begin()->second, -ECANCELED);
     }
 }
 
