@@ -7,7 +7,7 @@
 #include "backends/disk/block_queue.hpp"
 #include "iorings/grants/host_grants.hpp"
 #include "pv-abi/frame_word.hpp"
-#include "tests/fuzz/inline_io_thread.hpp"
+#include "tests/unit/io/manual_io.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -22,7 +22,7 @@ using namespace parapet;
 
 constexpr std::uint64_t frames = 64, first_own = 4, ring_frame = 8;
 constexpr std::uint64_t disk_bytes = 1 << 20;
-constexpr std::uint32_t ring_ref = 500, ports = 1;
+constexpr std::uint32_t ring_ref = 500, port = 1;
 
 void require(bool condition) {
     if (!condition) {
@@ -134,7 +134,7 @@ public:
         pages_ = 1u << (shape >> 6);
         disk::QueueAttachment attachment;
         attachment.protocol = wide_ ? disk::Protocol::x86_64 : disk::Protocol::x86_32;
-        attachment.port = ports;
+        attachment.port = port;
         attachment.persistent = (shape & 32) != 0;
         for (unsigned page = 0; page < pages_; ++page) {
             entry(ring_ref - page) = {abi::GTF_permit_access, 0, static_cast<std::uint32_t>(ring_frame + page)};
@@ -236,10 +236,10 @@ private:
         case 6:
         case 7:
             index(0) = produced_;
-            io_.kick();
+            io_.kick(port);
             break;
         case 8:
-            io_.finish_round();
+            finish_rounds();
             break;
         case 9:
         case 10:
@@ -249,7 +249,7 @@ private:
             }
             break;
         case 11:
-            io_.run_delayed();
+            io_.fire_timers();
             break;
         case 12: { // a grant changes
             const std::uint32_t ref = 8 + input_.byte() % 41;
@@ -264,7 +264,7 @@ private:
             break;
         case 14: // an index, or any bytes of the ring's header
             index(input_.byte()) = what & 16 ? input_.word() : produced_ + input_.byte() % 64;
-            io_.kick();
+            io_.kick(port);
             break;
         case 15: { // any bytes of a data or ring page
             const std::size_t at = (ring_frame + input_.byte() % 48) * 4096 + input_.byte() * 16u;
@@ -277,6 +277,12 @@ private:
         }
     }
 
+    void finish_rounds() {
+        while (!io_.idle()) {
+            io_.round();
+        }
+    }
+
     void finish(disk::BlockQueue& queue, CheckingTarget& target) {
         bool drained = false;
         queue.drain([&] { drained = true; });
@@ -285,10 +291,10 @@ private:
             while (!target.waiting.empty()) {
                 target.finish(target.waiting.size() - 1, turn % 3 == 0 ? 0 : -EIO);
             }
-            io_.finish_round();
-            io_.run_delayed();
+            finish_rounds();
+            io_.fire_timers();
         }
-        require(target.waiting.empty() && io_.idle());
+        require(target.waiting.empty() && io_.idle() && !io_.timers_run());
     }
 
     Input input_;
@@ -298,7 +304,7 @@ private:
     std::unique_ptr<grants::HostGrants> grants_ =
         std::make_unique<grants::HostGrants>(GuestFrames{memory, frames, frames, frames}, *mailbox_,
                                              frame_table_.data(), host_use_.data(), frames, first_own);
-    fuzz::InlineIoThread io_;
+    io::test::ManualIo io_;
     disk::DiskSpec spec_;
     disk::Geometry geometry_;
     bool wide_ = true, broken_ = false;

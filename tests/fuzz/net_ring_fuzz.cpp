@@ -7,7 +7,7 @@
 #include "backends/net/vif_connection.hpp"
 #include "pv-abi/netif.hpp"
 #include "tests/unit/grants/fake_guest.hpp"
-#include "tests/unit/net/manual_io.hpp"
+#include "tests/unit/io/manual_io.hpp"
 
 #include <algorithm>
 #include <array>
@@ -363,7 +363,7 @@ private:
     Input& input_;
     FakeGuest guest_;
     grants::HostGrants grants_{guest_.grants()};
-    net::test::ManualIo io_;
+    io::test::ManualIo io_;
     FuzzEndpoint endpoint_{guest_};
     VifCounters counters_;
     std::shared_ptr<VifConnection> connection_;
