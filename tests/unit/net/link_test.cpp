@@ -311,8 +311,8 @@ TEST(Link, KeepsNoDescriptorsThatAPartnerGivesAway) {
     };
     const unsigned before = open_descriptors();
     for (unsigned i = 0; i < 50; ++i) {
-        say(LinkMessage::bye, 1);
         say(LinkMessage::bye, 2);
+        say(LinkMessage::frame, 2);
         say(LinkMessage::frame, 8);
     }
     say(LinkMessage::hello, 2);
