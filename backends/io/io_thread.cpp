@@ -366,8 +366,9 @@ void UringThread::run() {
     while (!quit_) {
         round();
     }
-    while (!delayed_.empty()) {
-        finish(*delayed_.begin()->second, -ECANCELED);
+    // Once each: who waits anew for ever would keep the process from ending.
+    for (const auto& [key, delayed] : std::exchange(delayed_, {})) {
+        delayed->target.complete(-ECANCELED, 0);
     }
 }
 

@@ -271,6 +271,34 @@ TEST_F(IoThreadTest, CompletesATimerAfterItsDelay) {
     EXPECT_GE(std::chrono::steady_clock::now() - start, 30ms);
 }
 
+/// A queue of a disk that hangs, say: it would try again in a second, for ever.
+TEST_F(IoThreadTest, EndsThoughSomebodyWaitsAgainAndAgain) {
+    struct Again final : Completion {
+        explicit Again(IoThread& thread) : io{thread} {}
+        void complete(int result, unsigned) override {
+            last = result;
+            if (++times < 1000) { // or the test would not end either
+                io.after(1h, *this);
+            }
+        }
+        IoThread& io;
+        int last = 0, times = 0;
+    };
+    auto made = IoThread::create(8);
+    ASSERT_TRUE(made.ok());
+    Again again{**made};
+    IoThread::Life life;
+    const UniqueFd bell{::eventfd(0, EFD_NONBLOCK)}, alarm{::eventfd(0, EFD_NONBLOCK)};
+    life.doorbell = bell.get();
+    life.interrupt = alarm.get();
+    (*made)->begin(std::move(life));
+    (*made)->call([&] { (*made)->after(1h, again); });
+    (*made)->end();
+    (*made).reset();
+    EXPECT_EQ(again.times, 1);
+    EXPECT_EQ(again.last, -ECANCELED);
+}
+
 TEST_F(IoThreadTest, TakesMoreOperationsThanItsQueueHolds) {
     std::atomic<int> done{0};
     struct Count final : Completion {
