@@ -34,7 +34,7 @@ struct BlockDevice {
     std::uint64_t sectors = whole_sectors(spec, target.geometry());
     unsigned block_sectors = sector_size(spec, target.geometry()) / sector_bytes; ///< requests are multiples of it
     unsigned lines = 0; ///< in the log, since `lines_since`: a guest must not fill it
-    SharedLimits::Clock::time_point lines_since{};
+    io::RateLimit::Clock::time_point lines_since{};
 
     static std::uint32_t sector_size(const DiskSpec& spec, const Geometry& geometry) {
         return std::max(spec.sector_size, geometry.logical_block);
@@ -47,7 +47,7 @@ struct BlockDevice {
     /// Logs `what`, but not more than a few lines a minute.
     void say(const std::string& what) {
         constexpr unsigned most = 8;
-        const auto now = SharedLimits::Clock::now();
+        const auto now = io::RateLimit::Clock::now();
         if (now - lines_since > std::chrono::minutes{1}) {
             lines_since = now;
             lines = 0;
