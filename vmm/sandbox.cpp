@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <initializer_list>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
@@ -125,7 +126,8 @@ void add_conditional(Rules& rules) {
         rules.add(SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), equal(2, option));
     }
     // fstat() of the C library; it names no file.
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), equal(3, 0x1000 /* AT_EMPTY_PATH */));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), equal(3, AT_EMPTY_PATH));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(statx), equal(2, AT_EMPTY_PATH | AT_STATX_DONT_SYNC)); // of disk images
 }
 
 Error refused(int error) {
