@@ -45,12 +45,7 @@ def host_up(name="tap0"):
     ip(f"addr add {HOST}/24 dev {name}")
 
 
-PING = f"for i in $(seq 20); do ping -c 1 -W 1 {HOST} >/dev/null && break; done"
-
-
-def carrier(guest, want, device="eth0"):
-    """Linux' netfront does not read the backend's node; the host's tools do."""
-    return guest.devices()["vif0"]["statistics"].get("carrier", want) == want
+PING = f"try ping -c 1 -W 1 {HOST}"
 
 
 @contextlib.contextmanager
@@ -204,18 +199,19 @@ def passt_killed():
 
 @test
 def driver_reloaded():
-    """By rmmod and insmod, and by unbind and bind."""
+    """Unbound from its device, unloaded, and everything back again."""
     guest = shared()
     with vif(guest, tap_spec()):
         guest_up(guest)
         host_up()
         guest.does(PING)
-        again = f"device /sys/class/net/eth0; ip addr add {GUEST}/24 dev eth0; ip link set eth0 up; {PING}"
+        again = f"device /sys/class/net/eth0 && ip addr add {GUEST}/24 dev eth0 && ip link set eth0 up && {PING}"
+        driver = "/sys/bus/xen/drivers/vif"
         for _ in range(3):
-            guest.does(f"rmmod xen_netfront; gone /sys/class/net/eth0; insmod /modules/*xen-netfront*; {again}")
+            guest.does(f"echo vif-0 >{driver}/unbind && gone /sys/class/net/eth0 && rmmod xen_netfront && "
+                       f"insmod /modules/*xen-netfront* && {again}")
         for _ in range(3):
-            guest.does("cd /sys/bus/xen/drivers/vif; echo vif-0 >unbind; gone /sys/class/net/eth0; echo vif-0 >bind; "
-                       f"cd /; {again}")
+            guest.does(f"echo vif-0 >{driver}/unbind && gone /sys/class/net/eth0 && echo vif-0 >{driver}/bind && {again}")
         equal(guest.devices()["vif0"]["state"], "connected", "what list says", guest)
 
 

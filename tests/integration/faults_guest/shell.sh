@@ -7,24 +7,17 @@ mkdir /mnt
 ip link set lo up
 yes 'a pattern that the host knows' | head -c 1048576 >/tmp/pattern
 
-# device PATH: until the device is there.
-device() {
+# try COMMAND...: until it succeeds, for some time.
+try() {
     tries=0
-    until [ -e "$1" ]; do
+    until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
         [ $tries -lt 200 ] || return 1
         usleep 50000
     done
 }
-# gone PATH: until it is not there any more.
-gone() {
-    tries=0
-    while [ -e "$1" ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 200 ] || return 1
-        usleep 50000
-    done
-}
+device() { try [ -e "$1" ]; }
+gone() { try [ ! -e "$1" ]; }
 # put DISK MIB, get DISK MIB: one MiB of the pattern to there, and is it there? Past the page cache.
 put() { past_cache if=/tmp/pattern of="/dev/$1" seek="$2" oflag=direct conv=notrunc; }
 get() { past_cache if="/dev/$1" of=/tmp/got skip="$2" iflag=direct && cmp /tmp/got /tmp/pattern; }
