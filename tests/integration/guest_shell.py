@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import signal
+import socketserver
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import faults_lib as lib
@@ -17,6 +19,7 @@ import harness
 from harness import PARAPET, check, equal
 
 PATTERN = (b"a pattern that the host knows\n" * 40000)[:lib.MIB]
+PASST_GUEST, PASST_HOST = "10.0.2.15", "10.0.2.2"  # of passt where there is no route
 RUN = tempfile.mkdtemp(prefix="parapet-faults-run-")
 atexit.register(shutil.rmtree, RUN, True)
 os.environ["PARAPET_RUN"] = RUN
@@ -51,14 +54,14 @@ def wait_until(condition, what, limit=30):
 class Guest(harness.Conversation):
     """Booted, its shell ready. What the process says on standard error goes to a file."""
 
-    def __init__(self, name, extra=(), modules=("xen-blkfront", "xen-netfront"), programs=(), prefix=(), **popen):
+    def __init__(self, name, extra=(), modules=("xen-blkfront", "xen-netfront"), programs=(), adapt=lambda words: words, **popen):
         self.name, self.number, self.stopped = name, 0, False
         self.folder = tempfile.mkdtemp(prefix="parapet-faults.", dir=os.environ.get("PARAPET_SCRATCH", "/tmp"))
         self.log_path = self.folder + "/log"
         initrd = lib.initrd(self.folder + "/initrd", "shell", modules, [(lib.program(name), "bin/" + name) for name in programs])
         words = lib.command(initrd, ["--name", name, *extra], cmdline="panic=-1")
         with open(self.log_path, "wb") as log:
-            super().__init__([*prefix, *words], stderr=log, **popen)
+            super().__init__(adapt(words), stderr=log, **popen)
 
     def __enter__(self):
         self.expect(b"shell: ready")
@@ -211,6 +214,23 @@ def end_of_shared():
     outcome = guest.finish_well()
     discard()
     return outcome
+
+
+@contextlib.contextmanager
+def server(address):
+    """Says the pattern to whoever connects."""
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.sendall(PATTERN)
+
+    with socketserver.ThreadingTCPServer((address, 0), Handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        try:
+            yield serving.server_address[1]
+        finally:
+            serving.shutdown()
+            thread.join()
 
 
 def spec(target, on_error="report", vdev="xvdb"):

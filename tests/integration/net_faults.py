@@ -4,22 +4,17 @@
 In a network namespace of the test's own. One guest serves all tests; its disk must notice nothing.
 """
 import contextlib
-import http.server
 import os
 import signal
-import stat
 import subprocess
-import sys
-import threading
 
 import faults_lib as lib
 import guest_shell
 import harness
-from guest_shell import PATTERN, holds, spec, wait_until
-from harness import PARAPET, Skip, check, equal, test
+from guest_shell import PASST_GUEST, PASST_HOST, holds, server, spec, wait_until
+from harness import PARAPET, check, equal, test
 
 HOST, GUEST = "10.9.0.1", "10.9.0.2"  # on a tap
-PASST_GUEST, PASST_HOST = "10.0.2.15", "10.0.2.2"  # of passt where there is no route
 
 
 def shared():
@@ -142,28 +137,6 @@ def tap_deleted():
                 equal(len(guest.log()[len(before):].splitlines()), 1, f"lines in the log: {guest.log()[len(before):]}", guest)
 
 
-@contextlib.contextmanager
-def web(address):
-    """Serves and takes the pattern."""
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(PATTERN)
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer((address, 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def passts():
     """Those of this network namespace."""
     found, mine = [], os.readlink("/proc/self/ns/net")
@@ -179,8 +152,8 @@ def passts():
 def passt_killed():
     """One line, no carrier; the domain and its disk go on, and another interface can take its place."""
     guest = shared()
-    with beside(guest), web("127.0.0.1") as port:
-        fetch = f"wget -q -T 10 -O /tmp/got http://{PASST_HOST}:{port}/ && cmp /tmp/got /tmp/pattern"
+    with beside(guest), server("127.0.0.1") as port:
+        fetch = f"fetch {PASST_HOST} {port}"
         for _ in range(2):
             with vif(guest, "user"):
                 guest_up(guest, PASST_GUEST)
@@ -189,7 +162,7 @@ def passt_killed():
                 equal(len(passts()), 1, "passts that run")
                 os.kill(passts()[0], signal.SIGKILL)
                 guest.says("vif/0: passt is gone: the interface has no carrier any more; detach it and attach another", before)
-                guest.fails(fetch.replace("-T 10", "-T 2"))
+                guest.fails(f"ping -c 2 -W 1 {PASST_HOST}")
                 equal(len(guest.log()[len(before):].splitlines()), 1, f"lines in the log: {guest.log()[len(before):]}", guest)
         with vif(guest, "user"):
             guest_up(guest, PASST_GUEST)
