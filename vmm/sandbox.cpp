@@ -132,7 +132,8 @@ void add_conditional(Rules& rules) {
         rules.add(SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), equal(2, option));
     }
     // fstat() of the C library; it names no file.
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), equal(3, 0x1000 /* AT_EMPTY_PATH */));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), equal(3, AT_EMPTY_PATH));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(statx), equal(2, AT_EMPTY_PATH | AT_STATX_DONT_SYNC)); // of disk images
 }
 
 Error refused(int error) {

@@ -35,6 +35,7 @@ struct BlockDevice {
     unsigned block_sectors = sector_size(spec, target.geometry()) / sector_bytes; ///< requests are multiples of it
     unsigned lines = 0; ///< in the log, since `lines_since`: a guest must not fill it
     io::RateLimit::Clock::time_point lines_since{};
+    unsigned waiting = 0; ///< requests that failed and are tried again
 
     static std::uint32_t sector_size(const DiskSpec& spec, const Geometry& geometry) {
         return std::max(spec.sector_size, geometry.logical_block);
@@ -54,6 +55,17 @@ struct BlockDevice {
         }
         if (++lines <= most) {
             complain(what + (lines == most ? " (further lines are left out for a minute)" : ""));
+        }
+    }
+    /// A line for the first request that waits, and one when none does any more: whatever else the log is told.
+    void begins_to_wait(const std::string& failure) {
+        if (waiting++ == 0) {
+            complain(failure + "; the guest waits until it works");
+        }
+    }
+    void waits_no_more(bool works) {
+        if (--waiting == 0 && works) {
+            complain("it works again, and all that waited is done");
         }
     }
 };

@@ -5,6 +5,7 @@
 
 #include "iorings/grants/host_grants.hpp"
 
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -14,6 +15,9 @@
 namespace parapet::disk {
 
 enum class Operation : std::uint8_t { read, write, flush, discard, write_zeroes };
+
+/// An error of reads and writes: the image was truncated, and ends before them. No file system's own.
+inline constexpr int beyond_end = -ESPIPE;
 
 /// One operation on a target. The owner keeps it, and the memory of its segments, until `complete` is called.
 struct TargetRequest {

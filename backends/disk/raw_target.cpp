@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
@@ -88,7 +89,7 @@ void RawTarget::submit(TargetRequest& request) {
     case disk::Operation::read:
     case disk::Operation::write:
         if (request.offset > bytes_there_ || request.length > bytes_there_ - request.offset) {
-            return fail_later(operation, -EIO); // truncated: a write would bring back the end, without its contents
+            return fail_later(operation, beyond_end); // a write would bring back the end, without its contents
         }
         return transfer(operation);
     case disk::Operation::flush:
@@ -169,7 +170,7 @@ void RawTarget::transferred(Operation& operation, int result) {
     }
     if (result == 0) { // the end of the file, where there should be none
         looked_ = {};
-        return end(operation, -EIO);
+        return end(operation, beyond_end);
     }
     if (operation.done + static_cast<unsigned>(result) >= request.length) {
         return end(operation, 0);
@@ -199,7 +200,7 @@ void RawTarget::flushed(Operation& operation, int result) {
 void RawTarget::allocate(Operation& operation) {
     const TargetRequest& request = *operation.request;
     if (!geometry_.discard || request.offset > bytes_there_ || request.length > bytes_there_ - request.offset) {
-        return fail_later(operation, geometry_.discard ? -EIO : -EOPNOTSUPP);
+        return fail_later(operation, geometry_.discard ? beyond_end : -EOPNOTSUPP);
     }
     const bool zero = request.operation == disk::Operation::write_zeroes && zero_range_;
     io_.prepare(operation, io_uring_prep_fallocate, image_.main.get(),
@@ -230,7 +231,8 @@ void RawTarget::end(Operation& operation, int result) {
     request.complete(result);
 }
 
-/// A file may be grown or truncated by others, at any time.
+/// A file may be grown or truncated by others, at any time. What the kernel knows of its size is enough: a network file
+/// system would ask its server, which may be gone, and block all devices of this thread until it is back.
 void RawTarget::look_at_size() {
     if (image_.block_device) {
         return;
@@ -240,11 +242,11 @@ void RawTarget::look_at_size() {
         return;
     }
     looked_ = now;
-    struct stat status {};
-    if (::fstat(image_.main.get(), &status) != 0) {
+    struct statx status {};
+    if (::statx(image_.main.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &status) != 0) {
         return;
     }
-    const auto bytes = static_cast<std::uint64_t>(status.st_size) & ~std::uint64_t{511};
+    const auto bytes = std::uint64_t{status.stx_size} & ~std::uint64_t{511};
     bytes_there_ = bytes;
     if (bytes > geometry_.bytes) {
         geometry_.bytes = bytes;

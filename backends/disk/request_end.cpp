@@ -35,7 +35,8 @@ const char* verb(Operation operation) {
 
 std::string failure(const BlockRequest& request, int result) {
     return std::string{verb(request.operation)} + " " + std::to_string(request.length) + " bytes at " +
-           std::to_string(request.offset) + " failed: " + std::strerror(-result);
+           std::to_string(request.offset) + " failed: " +
+           (result == beyond_end ? "the image ends before it, as it was truncated" : std::strerror(-result));
 }
 
 } // namespace
@@ -49,15 +50,16 @@ void BlockQueue::completed(BlockRequest& request, int result) {
         device_.counters.errors.add();
         if (device_.spec.on_error == OnError::wait && !is_final(result) && !draining_ && !stopped_) {
             if (!std::exchange(request.waiting, true)) {
-                device_.say(failure(request, result) + "; the guest waits until it works");
+                device_.begins_to_wait(failure(request, result));
             }
             request.next = std::exchange(failed_, &request);
             retry_.arm(retry_interval);
             return;
         }
         device_.say(failure(request, result));
-    } else if (std::exchange(request.waiting, false)) {
-        device_.say(std::string{verb(request.operation)} + " at " + std::to_string(request.offset) + " works again");
+    }
+    if (std::exchange(request.waiting, false)) {
+        device_.waits_no_more(result == 0);
     }
     if (result == 0 && std::exchange(request.write_follows, false)) {
         request.operation = Operation::write;
@@ -147,6 +149,8 @@ void BlockQueue::retry_all() {
     while (list != nullptr) {
         BlockRequest& request = *std::exchange(list, list->next);
         if (draining_ || stopped_) {
+            request.waiting = false;
+            device_.waits_no_more(false);
             --active_;
             finish(request, -EIO);
         } else {

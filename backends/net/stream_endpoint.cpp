@@ -173,7 +173,7 @@ void StreamEndpoint::lose(const std::string& why) {
     if (!lost_) {
         lost_ = true;
         events_.carrier(false);
-        events_.log(why + ": the interface has no carrier any more");
+        events_.log(why + ": the interface has no carrier any more; detach it and attach another");
         drop_all();
     }
 }

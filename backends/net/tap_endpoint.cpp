@@ -5,6 +5,7 @@
 #include <cstring>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
+#include <utility>
 
 namespace parapet::net {
 
@@ -25,6 +26,9 @@ void TapEndpoint::hand_over(devices::Handover& handover) {
 void TapEndpoint::start(io::IoThread& io, Offloads accepted, Events events) {
     io_ = &io;
     events_ = std::move(events);
+    if (gone_) {
+        return events_.carrier(false);
+    }
     const unsigned flags = accepted.checksum
                                ? TUN_F_CSUM | (accepted.tso4 ? TUN_F_TSO4 : 0) | (accepted.tso6 ? TUN_F_TSO6 : 0) |
                                      (accepted.tso4 || accepted.tso6 ? TUN_F_TSO_ECN : 0)
@@ -45,8 +49,10 @@ void TapEndpoint::send(unsigned queue, OutFrame& frame) {
 }
 
 void TapEndpoint::frame_operation_done(OutFrame& frame, int result) {
-    if (result != -ECANCELED) {
-        set_state(result != -EIO && result != -EBADFD, -result);
+    if (result == -EBADFD) {
+        lose();
+    } else if (result != -ECANCELED) {
+        set_state(result != -EIO, -result);
     }
     frame.sent(std::min(result, 0));
     operation_over();
@@ -77,15 +83,28 @@ void TapEndpoint::read_done(Queue& queue, int result, unsigned /*flags*/) {
         std::exchange(queue.frame, nullptr)->received(result - header);
     } else if (result >= 0 || result == -EAGAIN || result == -EINTR) {
         read(queue);
+    } else if (result == -EBADFD) {
+        lose(); // and reads no more
     } else {
-        set_state(false, -result);
+        if (result != -EFAULT) { // a read that waited when the interface was deleted; the next one is told more clearly
+            set_state(false, -result);
+        }
         queue.retry.start(*io_, std::chrono::seconds{1}, [this, &queue] { read(queue); });
     }
     operation_over();
 }
 
+/// The kernel has no interface behind the descriptors any more.
+void TapEndpoint::lose() {
+    if (!std::exchange(gone_, true)) {
+        up_ = false;
+        events_.carrier(false);
+        events_.log(name_ + " is gone: the interface has no carrier any more; detach it and attach another");
+    }
+}
+
 void TapEndpoint::set_state(bool up, int error) {
-    if (up != up_) {
+    if (up != up_ && !gone_) {
         up_ = up;
         events_.carrier(up);
         events_.log(up ? name_ + " is up again"

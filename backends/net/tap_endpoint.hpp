@@ -45,6 +45,7 @@ private:
     void read_done(Queue& queue, int result, unsigned flags);
     void operation_over();
     void set_state(bool up, int error);
+    void lose();
     void give_back(Queue& queue);
 
     std::string name_;
@@ -52,6 +53,7 @@ private:
     io::IoThread* io_ = nullptr;
     Events events_;
     bool up_ = true;
+    bool gone_ = false; ///< deleted, for good
     unsigned operations_ = 0; ///< in the ring
     std::function<void()> stopped_;
     Ignore cancelling_{*this};

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What durability.py, soak.py, disk_faults.py and cable.py share: initramfs with kernel modules, scratch images, domains
+"""What durability.py, disk_faults.py, net_faults.py, hotplug.py and cable.py share: initramfs with kernel modules, scratch images, domains
 whose disks are theirs."""
 import contextlib
 import os
@@ -63,8 +63,8 @@ def command(initramfs, extra, memory="192M", limit=600, cmdline=""):
 
 
 @contextlib.contextmanager
-def folder():
-    path = tempfile.mkdtemp(prefix="parapet-faults.", dir=os.environ.get("PARAPET_SCRATCH", "/tmp"))
+def folder(base=None):
+    path = tempfile.mkdtemp(prefix="parapet-faults.", dir=base or os.environ.get("PARAPET_SCRATCH", "/tmp"))
     try:
         yield path
     except harness.Failure:

@@ -162,8 +162,8 @@ class Conversation:
 
     def __init__(self, command, **popen):
         self.command, self.out, self.begin = command, b"", time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        start_new_session=True, **popen)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self.process = subprocess.Popen(command, start_new_session=True, **(pipes | popen))
 
     def __enter__(self):
         return self
@@ -187,7 +187,7 @@ class Conversation:
                 if self.process.poll() is None:
                     kill_group(self.process)
                 raise Failure(f"{word!r} did not come" + self.outcome(
-                    self.process.returncode, self.process.stderr.read()).describe())
+                    self.process.returncode, self.process.stderr.read() if self.process.stderr else b"").describe())
             self.out += data
 
     def send(self, data):
@@ -201,7 +201,7 @@ class Conversation:
             kill_group(self.process)
             raise Failure("the domain did not end in time" + self.outcome().describe())
         self.out += out
-        return self.outcome(self.process.returncode, err)
+        return self.outcome(self.process.returncode, err or b"")
 
 
 def main():

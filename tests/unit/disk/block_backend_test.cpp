@@ -341,8 +341,30 @@ TEST_F(BlockTest, WaitsForTheTargetToRecover) {
     target->next_result = 0;
     EXPECT_EQ(frontend->status(), BLKIF_RSP_OKAY);
     ASSERT_TRUE(guest.run_until([&] { return guest.log.size() == 2; }));
-    EXPECT_EQ(guest.log[1], "xvda: writing at 0 works again");
+    EXPECT_EQ(guest.log[1], "xvda: it works again, and all that waited is done");
     EXPECT_GE(count("retries"), 1u);
+}
+
+TEST_F(BlockTest, SaysOnceThatRequestsWaitAndOnceThatTheyAreDone) {
+    make("on-error=wait");
+    auto frontend = start();
+    for (const std::size_t fault : {0u, 1u}) {
+        target->next_result = -ENOSPC;
+        const auto errors = count("errors");
+        for (unsigned id = 0; id < 12; ++id) { // more than say() lets through
+            auto request = F::request(BLKIF_OP_WRITE, id, id * 64);
+            F::add(request, guest.grant(guest.allocate()));
+            frontend->post(request);
+        }
+        ASSERT_TRUE(guest.run_until([&] { return count("errors") >= errors + 12; }));
+        target->next_result = 0;
+        for (unsigned id = 0; id < 12; ++id) {
+            EXPECT_EQ(frontend->status(), BLKIF_RSP_OKAY);
+        }
+        ASSERT_TRUE(guest.run_until([&] { return guest.log.size() == 2 * (fault + 1); }));
+        EXPECT_TRUE(guest.log[2 * fault].ends_with("the guest waits until it works")) << guest.log[2 * fault];
+        EXPECT_TRUE(guest.log[2 * fault + 1].ends_with("all that waited is done")) << guest.log[2 * fault + 1];
+    }
 }
 
 TEST_F(BlockTest, AFlushThatCannotSucceedAnyMoreIsNotWaitedFor) {

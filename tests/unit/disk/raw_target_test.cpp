@@ -128,9 +128,9 @@ TEST_P(RawTargetTest, ATruncatedFileGivesErrorsAndIsNotWrittenBack) {
     std::this_thread::sleep_for(1100ms); // it looks once a second
     const auto frame = guest.allocate();
     const std::vector<iovec> parts{{guest.page(frame), 4096}};
-    EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), -EIO);
-    EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), -EIO);
-    EXPECT_EQ(run(disk::Operation::read, (512 << 10) - 2048, parts), -EIO);
+    EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), disk::beyond_end);
+    EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), disk::beyond_end);
+    EXPECT_EQ(run(disk::Operation::read, (512 << 10) - 2048, parts), disk::beyond_end);
     EXPECT_EQ(run(disk::Operation::read, 0, parts), 0);
     EXPECT_EQ(image.contents().size(), std::size_t{512 << 10});
     ASSERT_EQ(::truncate(image.path.c_str(), 1 << 20), 0);
@@ -144,8 +144,8 @@ TEST_P(RawTargetTest, TheReadAtTheEndOfATruncatedFileFailsAtOnce) {
     const std::vector<iovec> parts{{guest.page(frame), 4096}};
     EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), 0);
     ASSERT_EQ(::truncate(image.path.c_str(), 512 << 10), 0);
-    EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), -EIO);
-    EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), -EIO);
+    EXPECT_EQ(run(disk::Operation::read, 768 << 10, parts), disk::beyond_end);
+    EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), disk::beyond_end);
 }
 
 TEST_P(RawTargetTest, NoticesGrowth) {

@@ -8,6 +8,7 @@
 #include "tests/unit/net/test_frames.hpp"
 
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <poll.h>
 
@@ -200,6 +201,40 @@ TEST_F(Tap, SaysThatItIsDownAndUpAgain) {
     tap.guest.push_tx();
     EXPECT_EQ(tap.guest.tx_answers(1), std::vector<int>{abi::NETIF_RSP_OKAY});
     ASSERT_TRUE(eventually(tap.guest.control, [&] { return tap.guest.published["carrier"] == "1"; }));
+}
+
+void delete_interface(const char* name) {
+    struct {
+        nlmsghdr header{sizeof(nlmsghdr) + sizeof(ifinfomsg), RTM_DELLINK, NLM_F_REQUEST | NLM_F_ACK, 1, 0};
+        ifinfomsg link{};
+    } request;
+    request.link.ifi_index = static_cast<int>(::if_nametoindex(name));
+    const UniqueFd socket{::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE)};
+    ASSERT_EQ(::send(socket.get(), &request, sizeof(request), 0), static_cast<ssize_t>(sizeof(request)));
+    struct {
+        nlmsghdr header;
+        nlmsgerr error;
+    } answer{};
+    ASSERT_GE(::recv(socket.get(), &answer, sizeof(answer), MSG_TRUNC), static_cast<ssize_t>(sizeof(answer)));
+    ASSERT_EQ(answer.error.error, 0);
+}
+
+TEST_F(Tap, SaysOnceThatItIsGone) {
+    TapGuest tap;
+    delete_interface("tap-test");
+    ASSERT_TRUE(eventually(tap.guest.control, [&] { return !tap.guest.log.empty(); })) << "the read noticed it";
+    EXPECT_NE(tap.guest.log[0].find("tap-test is gone"), std::string::npos) << tap.guest.log[0];
+    tap.guest.put_frame(plain_frame(60));
+    tap.guest.push_tx();
+    EXPECT_EQ(tap.guest.tx_answers(1), std::vector<int>{abi::NETIF_RSP_DROPPED});
+    EXPECT_EQ(tap.guest.published["carrier"], "0");
+    tap.guest.disconnect();
+    tap.guest.tx.clear();
+    tap.guest.rx.clear();
+    tap.guest.published.clear();
+    tap.guest.connect();
+    EXPECT_TRUE(eventually(tap.guest.control, [&] { return tap.guest.published["carrier"] == "0"; }));
+    EXPECT_EQ(tap.guest.log.size(), 1u);
 }
 
 TEST_F(Tap, Reconnects) {
