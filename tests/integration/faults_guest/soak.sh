@@ -1,10 +1,10 @@
 # shellcheck shell=dash disable=SC2153 # what comes from outside is not misspelt
 # SPDX-License-Identifier: Apache-2.0
 # The guest of soak.py. What to do comes by the kernel's command line, which init has as its environment:
-#   DISKS=xvdb,xvdc MODE=write|verify|read ROUNDS MIB SECTOR SEED TRIM ZEROES BLKFRONT=PARAMETER=VALUE,... (see soak.py)
+#   DISKS=xvdb,xvdc MODE=write|verify|read ROUNDS MIB SMALL SECTOR SEED TRIM ZEROES BLKFRONT=PARAMETER=VALUE,... (see soak.py)
 PIECE=$((256 * 1024))
-export MIB SECTOR
-full="--section=deep --section=small --section=large --section=single --section=buffered --section=lazy"
+export MIB SMALL SECTOR DEPTH
+full="--section=deep --section=large --section=small --section=single --section=buffered --section=lazy"
 
 fail() {
     echo "soak: FAIL: $*"
@@ -15,7 +15,7 @@ fail() {
 jobs() {
     name=$1
     shift
-    fio --output="/tmp/$name" "$@" 2>"/tmp/$name.err" && return
+    fio --eta=never --output="/tmp/$name" "$@" 2>"/tmp/$name.err" && return
     cat "/tmp/$name.err" "/tmp/$name" | head -n 12
     fail "$name of $DISK, seed $SEED"
 }
@@ -36,7 +36,7 @@ clear_stripe() {
     how=
     [ "$TRIM" = 1 ] && [ $(($2 % 2)) = 0 ] || how=-z
     # shellcheck disable=SC2086 # nothing, or an option
-    blkdiscard $how -o $(($1 + edge)) -l $((PIECE - 2 * edge)) "$DISK" || fail "blkdiscard $how of $1 on $DISK"
+    /programs/bin/blkdiscard $how -o $(($1 + edge)) -l $((PIECE - 2 * edge)) "$DISK" || fail "blkdiscard $how of $1 on $DISK"
 }
 look_at_stripe() {
     [ "$ZEROES" = 1 ] || [ $(($2 % 2)) = 1 ] || return 0
@@ -56,7 +56,7 @@ stripes() {
     look)
         each_stripe look_at_stripe
         jobs "look-${DISK##*/}" --readonly --name=look --filename="$DISK" --rw=read --bs=64k --direct=1 --offset=60% \
-            --size="${MIB}m" --zonemode=strided --zonesize=256k --zoneskip=256k --verify=crc32c \
+            --size="${MIB}m" --io_size="$((MIB * 512))k" --zonemode=strided --zonesize=256k --zoneskip=256k --verify=crc32c \
             --verify_interval="$SECTOR" --verify_fatal=1
         ;;
     esac
@@ -85,7 +85,7 @@ verify() {
 read_only() {
     dd if=/dev/zero of="$DISK" bs=4096 count=1 2>/dev/null && fail "$DISK can be written"
     jobs "read-${DISK##*/}" --readonly --name=read --filename="$DISK" --rw=randread --bsrange=64k-1m --direct=1 \
-        --ioengine=libaio --iodepth=16 --size=30% --verify=crc32c --verify_interval="$SECTOR" --verify_fatal=1
+        --ioengine=libaio --iodepth=16 --size=20% --verify=crc32c --verify_interval="$SECTOR" --verify_fatal=1
     stripes look
 }
 
