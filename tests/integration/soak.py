@@ -289,7 +289,7 @@ def finds_what_is_wrong():
                 right, old = file.read(512), before.read(512)
                 file.seek(at)
                 file.write(old if number else right[:100] + bytes([right[100] ^ 1]) + right[101:])
-            check("verify:" in soak.verify(number), f"fio on the host did not find what is wrong at {at} of {image}")
+            check("verify" in soak.verify(number), f"fio on the host did not find what is wrong at {at} of {image}")
         outcome = soak.boot("verify", [f"format=raw,target={image}" for image in soak.images])
         for name in ("xvdb", "xvdc"):
             check(f"soak: FAIL: cold-{name}" in outcome.out, f"fio in the guest did not find what is wrong on {name}", outcome)
