@@ -15,7 +15,7 @@ PARAPET_BUILD_PACKAGES=(
     libgtest-dev libxen-dev libc6-dev linux-libc-dev
     libboost-program-options1.81-dev liburing-dev libseccomp-dev
     zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev libmd-dev
-    libnbd-dev nbdkit qemu-utils
+    libnbd-dev nbdkit qemu-utils fio
 )
 PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
 # Disk images: making them, and reading what they boot.
