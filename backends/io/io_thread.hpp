@@ -97,9 +97,9 @@ public:
         prep(sqe, arguments...);
         own(sqe, completion);
     }
-    /// So many operations more (or fewer) are under way that end soon and by themselves, as transfers of a disk do. While
-    /// there are many, the thread waits for several at a time: fewer wake-ups, answers in batches, one interrupt for
-    /// them. A hint: nothing but the time depends on it.
+    /// So many operations more (or fewer) are under way that end soon and by themselves, as transfers of a disk do.
+    /// While there are many, the thread waits for several at a time: fewer wake-ups, answers in batches, one interrupt
+    /// for them. A hint: nothing but the time depends on it.
     virtual void under_way(int change) { (void)change; }
     /// Index of the registered buffer that holds [data, data + length) of guest memory, registering that part of it if
     /// need be; -1 where it cannot be (no such memory, the limit of locked memory): use an ordinary read or write then.

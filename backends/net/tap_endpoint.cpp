@@ -81,7 +81,9 @@ void TapEndpoint::read_done(Queue& queue, int result, unsigned /*flags*/) {
     } else if (result >= header + static_cast<int>(ethernet_header)) {
         set_state(true, 0);
         std::exchange(queue.frame, nullptr)->received(result - header);
-    } else if (result >= 0 || result == -EAGAIN || result == -EINTR) {
+    } else if (result == -EAGAIN) { // the ring of Linux 5.13 and 5.14 does not wait where the descriptor does not
+        queue.retry.start(*io_, std::chrono::milliseconds{1}, [this, &queue] { read(queue); });
+    } else if (result >= 0 || result == -EINTR) {
         read(queue);
     } else if (result == -EBADFD) {
         lose(); // and reads no more

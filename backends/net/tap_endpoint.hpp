@@ -53,7 +53,7 @@ private:
     io::IoThread* io_ = nullptr;
     Events events_;
     bool up_ = true;
-    bool gone_ = false; ///< deleted, for good
+    bool gone_ = false;       ///< deleted, for good
     unsigned operations_ = 0; ///< in the ring
     std::function<void()> stopped_;
     Ignore cancelling_{*this};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // README.md and docs/: links that lead somewhere, and the address map as the code has it.
-#include <gtest/gtest.h>
 #include <cctype>
+#include <gtest/gtest.h>
 #include <map>
 #include <regex>
 #include <set>
