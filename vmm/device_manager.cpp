@@ -152,16 +152,22 @@ void DeviceManager::removed(Entry* entry) {
         return;
     }
     const auto waiting = std::move(entry->waiting);
-    const devices::DeviceSource* const source = entry->source;
+    const auto tell = [waiting] {
+        for (const auto& done : waiting) {
+            done({});
+        }
+    };
     if (stopped_) {
-        detached_.push_back(source); // stop() waits for its backend, which must live until then
-    } else {
-        entries_.erase(place);
-        std::erase_if(sources_, [&](const auto& owned) { return owned.get() == source; });
+        detached_.push_back(entry->source); // stop() waits for its backend, which must live until then
+        tell();
+        return;
     }
-    for (const auto& done : waiting) {
-        done({});
-    }
+    const auto owned = std::find_if(sources_.begin(), sources_.end(),
+                                    [&](const auto& source) { return source.get() == entry->source; });
+    const std::shared_ptr<devices::DeviceSource> source = std::move(*owned);
+    sources_.erase(owned);
+    entries_.erase(place);
+    source->close(context_.control, [source, tell] { tell(); });
 }
 
 std::vector<control::DeviceInfo> DeviceManager::list() const {

@@ -6,6 +6,7 @@
 #include "vmm/line_limit.hpp"
 #include "vmm/process_memory.hpp"
 #include "vmm/run_handlers.hpp"
+#include "vmm/text_limit.hpp"
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
@@ -248,8 +249,10 @@ void RunningDomain::on_stop(const DomainStop& stop) {
 }
 
 DomainResult RunningDomain::run() {
-    requests_.emplace(ram_, *place_.mailbox, place_.domain_first, to_stderr,
-                      [this](std::span<const std::byte* const> pages) { io_thread_->forget_memory(pages); });
+    const auto guest_log = std::make_shared<TextLimit>(to_stderr);
+    requests_.emplace(
+        ram_, *place_.mailbox, place_.domain_first, [guest_log](std::string_view text) { (*guest_log)(text); },
+        [this](std::span<const std::byte* const> pages) { io_thread_->forget_memory(pages); });
     thread_.emplace(vcpu_, *requests_,
                     [this](DomainStop stop) { asio::post(io_, [this, stop = std::move(stop)] { on_stop(stop); }); });
     thread_->count_steps(StepCounter::from_environment(vcpu_, ram_, place_));

@@ -63,6 +63,9 @@ public:
     [[nodiscard]] virtual std::unique_ptr<DeviceBackend> make_backend(const BackendContext& context) = 0;
     /// Gives everything away; the source is of no use afterwards.
     [[nodiscard]] virtual Handover to_handover() && = 0;
+    /// Lets go of everything, when the last backend has gone: `done` on `control`'s thread, perhaps at once, when
+    /// others may open it. The source is of no use afterwards; it lives until then.
+    virtual void close(boost::asio::io_context& /*control*/, std::function<void()> done) { done(); }
 };
 
 /// How the process makes sources; it knows the kinds of devices, of which vmm/ knows none.

@@ -33,6 +33,9 @@ public:
             {"kind", disk_device_kind}, {"disk", disk_spec_text(spec_)}, {"target", std::move(handover.description)}};
         return handover;
     }
+    void close(boost::asio::io_context& control, std::function<void()> done) override {
+        target_->close(control, std::move(done));
+    }
 
 private:
     const DiskSpec spec_;

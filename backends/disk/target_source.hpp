@@ -29,6 +29,8 @@ public:
     /// Gives everything away: locks and connections included. `description` has a string "source" that says which
     /// TargetKind takes it back.
     [[nodiscard]] virtual devices::Handover to_handover() && = 0;
+    /// As devices::DeviceSource::close().
+    virtual void close(boost::asio::io_context& /*control*/, std::function<void()> done) { done(); }
 };
 
 /// How one kind of source is opened and taken back. "raw" is built in; NBD's is given by backends/nbd to

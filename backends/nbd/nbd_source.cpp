@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/nbd/nbd_source.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <poll.h>
 #include <utility>
 
@@ -8,7 +10,38 @@ namespace parapet::nbd {
 
 namespace {
 
-constexpr int end_ms = 3000;
+constexpr std::chrono::milliseconds end_patience{3000}, end_interval{20};
+
+/// The end of the other side is always reported. Waits for it.
+bool helper_has_ended(const Channel& channel, std::chrono::milliseconds patience) {
+    pollfd watched{channel.socket(), 0, 0};
+    return ::poll(&watched, 1, static_cast<int>(patience.count())) > 0;
+}
+
+/// Looks for the helper's end now and then; lives by its timer.
+class Ending : public std::enable_shared_from_this<Ending> {
+public:
+    Ending(boost::asio::io_context& control, std::shared_ptr<Channel> channel, std::function<void()> done)
+        : timer_{control}, channel_{std::move(channel)}, done_{std::move(done)} {}
+    void look() {
+        if (helper_has_ended(*channel_, {}) || std::chrono::steady_clock::now() >= until_) {
+            std::exchange(done_, nullptr)();
+            return;
+        }
+        timer_.expires_after(end_interval);
+        timer_.async_wait([self = shared_from_this()](boost::system::error_code error) {
+            if (!error) {
+                self->look();
+            }
+        });
+    }
+
+private:
+    boost::asio::steady_timer timer_;
+    std::shared_ptr<Channel> channel_;
+    std::function<void()> done_;
+    const std::chrono::steady_clock::time_point until_ = std::chrono::steady_clock::now() + end_patience;
+};
 
 class NbdTarget final : public disk::DiskTarget {
 public:
@@ -44,9 +77,13 @@ Error malformed() {
 NbdSource::~NbdSource() {
     if (channel_) {
         channel_->say_bye();
-        pollfd watched{channel_->socket(), 0, 0}; // the end of the other side is always reported
-        (void)::poll(&watched, 1, end_ms);
+        (void)helper_has_ended(*channel_, end_patience);
     }
+}
+
+void NbdSource::close(boost::asio::io_context& control, std::function<void()> done) {
+    channel_->say_bye();
+    std::make_shared<Ending>(control, std::exchange(channel_, nullptr), std::move(done))->look();
 }
 
 std::unique_ptr<disk::DiskTarget> NbdSource::make_target(io::IoThread& io) {

@@ -22,6 +22,8 @@ public:
     [[nodiscard]] std::string describe() const override { return channel_->name() + " (" + kind_ + ")"; }
     /// Before the first make_target() only.
     [[nodiscard]] devices::Handover to_handover() && override;
+    /// The same as the end of the object, without keeping the thread.
+    void close(boost::asio::io_context& control, std::function<void()> done) override;
 
 private:
     std::shared_ptr<Channel> channel_;

@@ -97,6 +97,20 @@ TEST_F(QemuNbd, KilledDuringWritesAndStartedAgain) {
     EXPECT_EQ(again->read(0, model.size()), model);
 }
 
+TEST_F(QemuNbd, TheImageIsFreeWhenItIsClosed) {
+    create("qcow2");
+    for (int round = 0; round < 3; round++) {
+        const auto opened = disk(image("qcow2"));
+        EXPECT_EQ(opened->write(0, pattern(4096, 1)), 0);
+        boost::asio::io_context control;
+        bool closed = false;
+        opened->close(control, [&] { closed = true; });
+        control.run();
+        EXPECT_TRUE(closed);
+        EXPECT_TRUE(servers().empty());
+    }
+}
+
 TEST_F(QemuNbd, AnImageIsOneDomains) {
     create("qcow2");
     {

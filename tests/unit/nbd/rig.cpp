@@ -54,6 +54,11 @@ void Disk::close() {
     source_.reset();
 }
 
+void Disk::close(boost::asio::io_context& control, std::function<void()> done) {
+    target_.reset();
+    source_->close(control, std::move(done));
+}
+
 Disk::~Disk() {
     close();
     (void)::poll(nullptr, 0, 20); // the thread sees the helper's end

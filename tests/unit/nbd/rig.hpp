@@ -43,6 +43,8 @@ public:
     int flush();
     disk::DiskTarget& target() { return *target_; }
     void close(); ///< ends the helper
+    /// The same without keeping the thread; once.
+    void close(boost::asio::io_context& control, std::function<void()> done);
 
 private:
     std::unique_ptr<io::IoThread> io_;

@@ -46,13 +46,21 @@ struct FakeSource final : devices::DeviceSource {
         return std::make_unique<FakeBackend>(waiting);
     }
     devices::Handover to_handover() && override { return {}; }
+    void close(boost::asio::io_context& /*control*/, std::function<void()> done) override {
+        if (slow) {
+            waiting = std::move(done);
+        } else {
+            done();
+        }
+    }
     std::function<void()>& waiting;
+    static inline bool slow = false;
 };
 
 class DeviceManagerTest : public testing::Test {
 protected:
     void SetUp() override {
-        FakeBackend::slow = false;
+        FakeBackend::slow = FakeSource::slow = false;
         auto made = io::IoThread::create(8);
         ASSERT_TRUE(made.ok()) << made.error().message;
         io = *std::move(made);
@@ -118,6 +126,21 @@ TEST_F(DeviceManagerTest, AttachesNothingOnceStopped) {
     manager->stop([] {});
     EXPECT_FALSE(manager->attach({}).ok()) << "a late word of the guest could connect it";
     EXPECT_TRUE(sources.empty());
+}
+
+/// A helper takes its time to end, and has the image until then.
+TEST_F(DeviceManagerTest, ADetachIsDoneWhenTheSourceHasLetGo) {
+    sources.push_back(std::make_unique<FakeSource>(waiting));
+    ASSERT_TRUE(manager->start().ok());
+    FakeSource::slow = true;
+    bool detached = false;
+    manager->detach("vbd", 51712, true, [&](const Result<void>& result) { detached = result.ok(); });
+    control.poll();
+    EXPECT_TRUE(sources.empty());
+    EXPECT_FALSE(detached);
+    EXPECT_TRUE(manager->attach({}).ok()) << "its name is free at once";
+    std::exchange(waiting, nullptr)();
+    EXPECT_TRUE(detached);
 }
 
 TEST_F(DeviceManagerTest, AGuestThatFailsAgainAndAgainDoesNotFillTheLog) {
