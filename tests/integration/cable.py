@@ -59,7 +59,7 @@ def two_domains():
         ping(one, two)
         ping(two, one)
         for sender, receiver in ((one, two), (two, one)):
-            move(sender, receiver, 16)
+            move(sender, receiver, 6)
         for guest in (one, two):
             equal(guest.does("cat /sys/class/net/eth0/mtu"), "1500", "MTU", guest)
             said = interface(guest)
@@ -87,7 +87,7 @@ def two_domains():
         with Guest("two", ["--vif", f"socket={folder}/cable"]) as two:
             two.does(f"device /sys/class/net/eth0 && ip addr add {ADDRESS['two']}/24 dev eth0 && ip link set eth0 up")
             ping(one, two)
-            move(one, two, 4)
+            move(one, two, 1)
             os.kill(two.process.pid, 9)
             two.process.wait()
         one.fails(f"ping -c 2 -W 1 {ADDRESS['two']}")

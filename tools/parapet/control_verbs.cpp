@@ -161,8 +161,10 @@ int detach_device(const ControlOptions& options) {
         return complain(frame.error().message);
     }
     if (!*frame) {
-        return timed_out("the guest has not let go of '" + options.device +
-                         "' yet: it goes when the guest does, or at once by --force");
+        return timed_out(
+            "the guest has not let go of '" + options.device +
+            "' yet, or the host has not finished a request of it: it goes when they have; --force does not wait "
+            "for the guest");
     }
     const auto reply = control::parse_message((*frame)->payload);
     if (!reply) {
