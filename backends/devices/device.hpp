@@ -65,6 +65,7 @@ public:
     [[nodiscard]] virtual Handover to_handover() && = 0;
     /// Lets go of everything, when the last backend has gone: `done` on `control`'s thread, perhaps at once, when
     /// others may open it. The source is of no use afterwards; it lives until then.
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): who overrides it keeps it
     virtual void close(boost::asio::io_context& /*control*/, std::function<void()> done) { done(); }
 };
 

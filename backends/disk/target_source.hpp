@@ -30,6 +30,7 @@ public:
     /// TargetKind takes it back.
     [[nodiscard]] virtual devices::Handover to_handover() && = 0;
     /// As devices::DeviceSource::close().
+    // NOLINTNEXTLINE(performance-unnecessary-value-param): who overrides it keeps it
     virtual void close(boost::asio::io_context& /*control*/, std::function<void()> done) { done(); }
 };
 
