@@ -17,13 +17,17 @@ MIB = lib.MIB
 ADDRESS = {"one": "10.8.0.1", "two": "10.8.0.2"}
 
 
+def end_of(folder, name):
+    return ["--vif", f"socket={folder}/cable,mac=00:16:3e:00:08:{ADDRESS[name][-1]:0>2}"]
+
+
 @contextlib.contextmanager
-def pair(folder, *more):
+def pair(folder):
     """Both boot at the same time."""
     with contextlib.ExitStack() as stack:
         guests = {}
         for name in ADDRESS:
-            guests[name] = Guest(name, ["--vif", f"socket={folder}/cable", *more])
+            guests[name] = Guest(name, end_of(folder, name))
             stack.callback(guests[name].__exit__, None, None, None)
         for guest in guests.values():
             guest.__enter__()
@@ -84,7 +88,7 @@ def two_domains():
         two.finish_well()
         one.fails(f"ping -c 2 -W 1 {ADDRESS['two']}")
         check(one.process.poll() is None, "it died of its partner's end", one)
-        with Guest("two", ["--vif", f"socket={folder}/cable"]) as two:
+        with Guest("two", end_of(folder, "two")) as two:
             two.does(f"device /sys/class/net/eth0 && ip addr add {ADDRESS['two']}/24 dev eth0 && ip link set eth0 up")
             ping(one, two)
             move(one, two, 1)
