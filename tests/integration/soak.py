@@ -32,8 +32,9 @@ PIECES = 8  # of the region of which every second one is cleared
 
 # options: of --disk; sector: what the guest shall see; zeroes: what was discarded reads as zeroes (NBD leaves it open).
 Disk = collections.namedtuple("Disk", "where options sector discard zeroes", defaults=("", 512, True, True))
-# blkfront: parameters of its module; share: of the bytes that a row writes; proof: {counter: was it used}.
-Row = collections.namedtuple("Row", "name disks blkfront share proof", defaults=("", 1.0, {}))
+# blkfront: parameters of its module; share: of the bytes that a row moves; proof: {counter: was it used}; persistent: grants
+# are, says blkfront.
+Row = collections.namedtuple("Row", "name disks blkfront share proof persistent", defaults=("", 1.0, {}, False))
 MOST = "max_ring_page_order=4,max_indirect_segments=256"
 LEAST = "max_ring_page_order=0,max_indirect_segments=0"
 ROWS = [
@@ -43,18 +44,18 @@ ROWS = [
     Row("direct_4k_most", [Disk("file", "cache=direct,sector-size=4096", 4096)], MOST, proof={"indirect": True}),
     Row("buffered", [Disk("file", "cache=buffered")], MOST, proof={"indirect": True, "discards": True}),
     Row("buffered_4k_least", [Disk("file", "cache=buffered,sector-size=4096", 4096)], LEAST, proof={"indirect": False}),
-    Row("persistent", [Disk("file", "cache=direct,persistent")], "feature_persistent=1"),
+    Row("persistent", [Disk("file", "cache=direct,persistent")], "feature_persistent=1", persistent=True),
     Row("persistent_buffered_least", [Disk("file", "cache=buffered,persistent,no-discard", discard=False)],
-        LEAST + ",feature_persistent=1", proof={"indirect": False}),
+        LEAST + ",feature_persistent=1", proof={"indirect": False}, persistent=True),
     Row("persistent_most", [Disk("file", "cache=direct,persistent,sector-size=4096", 4096)],
-        MOST + ",feature_persistent=1", proof={"indirect": True}),
+        MOST + ",feature_persistent=1", proof={"indirect": True}, persistent=True),
     Row("refused_persistent", [Disk("file", "cache=direct,persistent")], MOST + ",feature_persistent=0"),
-    Row("limited", [Disk("file", "iops=3k,bps=60MB/s,iops-burst=200")], share=0.3, proof={"throttled": True}),
+    Row("limited", [Disk("file", "iops=200,iops-burst=20,bps=10MB/s,bps-burst=2MB")], share=0.3, proof={"throttled": True}),
     Row("waits", [Disk("file", "on-error=wait,removable,direct-io-safe")], "max_ring_page_order=2"),
     Row("block_device", [Disk("loop")], MOST, proof={"discards": True}),
     Row("block_device_4k", [Disk("loop4k", "", 4096)], proof={"discards": True}),
     Row("qcow2", [Disk("qcow2", "", zeroes=False)], proof={"discards": True}),
-    Row("qcow2_persistent", [Disk("qcow2", "persistent", zeroes=False)], MOST),
+    Row("qcow2_persistent", [Disk("qcow2", "persistent", zeroes=False)], MOST, persistent=True),
     Row("nbd_unix", [Disk("unix", "", zeroes=False)], MOST),
     Row("nbd_tcp", [Disk("tcp", "", zeroes=False)], LEAST),
     Row("two_at_once", [Disk("file", "cache=direct"), Disk("file", "cache=buffered,persistent")], share=1.5),
@@ -254,6 +255,9 @@ def of_row(row):
                 used = counters(outcome)
                 equal(used["errors"], 0, "errors in the statistics", outcome)
                 equal(used["refused"], 0, "requests refused in the statistics", outcome)
+                if len(row.disks) == 1:
+                    said = "persistent grants: " + ("enabled" if row.persistent else "disabled")
+                    check(said in outcome.out, f"blkfront does not say '{said}'", outcome)
                 for counter, wanted in row.proof.items():
                     equal(used[counter] > 0, wanted, f"{counter} in the statistics ({used[counter]})", outcome)
                 return describe(outcome)

@@ -145,5 +145,6 @@ done
 for worker in $workers; do
     wait "$worker" || fail "a disk's jobs"
 done
+dmesg | grep -o "blkfront: xvd[^z].*"
 free -k | sed -n 's/^Mem: */soak: memory /p'
 echo "soak: well"
