@@ -44,21 +44,22 @@ ROWS = [
     Row("direct_4k_most", [Disk("file", "cache=direct,sector-size=4096", 4096)], MOST, proof={"indirect": True}),
     Row("buffered", [Disk("file", "cache=buffered")], MOST, proof={"indirect": True, "discards": True}),
     Row("buffered_4k_least", [Disk("file", "cache=buffered,sector-size=4096", 4096)], LEAST, proof={"indirect": False}),
-    Row("persistent", [Disk("file", "cache=direct,persistent")], "feature_persistent=1", persistent=True),
-    Row("persistent_buffered_least", [Disk("file", "cache=buffered,persistent,no-discard", discard=False)],
+    Row("persistent", [Disk("file", "cache=direct,persistent=yes")], "feature_persistent=1", persistent=True),
+    Row("persistent_buffered_least", [Disk("file", "cache=buffered,persistent=yes,no-discard", discard=False)],
         LEAST + ",feature_persistent=1", proof={"indirect": False}, persistent=True),
-    Row("persistent_most", [Disk("file", "cache=direct,persistent,sector-size=4096", 4096)],
+    Row("persistent_most", [Disk("file", "cache=direct,persistent=yes,sector-size=4096", 4096)],
         MOST + ",feature_persistent=1", proof={"indirect": True}, persistent=True),
-    Row("refused_persistent", [Disk("file", "cache=direct,persistent")], MOST + ",feature_persistent=0"),
+    Row("refused_persistent", [Disk("file", "cache=direct,persistent=yes")], MOST + ",feature_persistent=0"),
     Row("limited", [Disk("file", "iops=200,iops-burst=20,bps=10MB/s,bps-burst=2MB")], share=0.3, proof={"throttled": True}),
     Row("waits", [Disk("file", "on-error=wait,removable,direct-io-safe")], "max_ring_page_order=2"),
     Row("block_device", [Disk("loop")], MOST, proof={"discards": True}),
-    Row("block_device_4k", [Disk("loop4k", "", 4096)], proof={"discards": True}),
+    Row("block_device_4k", [Disk("loop4k", "sector-size=4096", 4096)], proof={"discards": True}),
+    Row("block_device_4k_as_512", [Disk("loop4k", "no-discard", discard=False)], proof={"discards": False}),
     Row("qcow2", [Disk("qcow2", "", zeroes=False)], proof={"discards": True}),
-    Row("qcow2_persistent", [Disk("qcow2", "persistent", zeroes=False)], MOST, persistent=True),
+    Row("qcow2_persistent", [Disk("qcow2", "persistent=yes", zeroes=False)], MOST, persistent=True),
     Row("nbd_unix", [Disk("unix", "", zeroes=False)], MOST),
     Row("nbd_tcp", [Disk("tcp", "", zeroes=False)], LEAST),
-    Row("two_at_once", [Disk("file", "cache=direct"), Disk("file", "cache=buffered,persistent")], share=1.5),
+    Row("two_at_once", [Disk("file", "cache=direct"), Disk("file", "cache=buffered,persistent=yes")], share=1.5),
     Row("unlike_pair", [Disk("qcow2", "", zeroes=False), Disk("file", "cache=direct")], MOST, share=1.5),
 ]
 
@@ -132,7 +133,7 @@ def served(disk, path):
     if disk.where == "file":
         yield "format=raw,target=" + path
     elif disk.where in ("loop", "loop4k"):
-        with loop_device(path, disk.sector) as device:
+        with loop_device(path, 4096 if disk.where == "loop4k" else 512) as device:
             yield "format=raw,target=" + device
     elif disk.where == "qcow2":
         size = os.path.getsize(path)
