@@ -5,8 +5,9 @@ In the guest several jobs write (faults_guest/soak.fio: depths 1 to 64, 512 byte
 discards) at once and read it back, round after round over the same disk; then all of it is read again past the guest's
 page cache, and at last on the host out of the image: what fio's seed says was written, zeroes where discards were.
   tests/integration/soak.py [--gigabytes N] [--seed S] [ROW]...
-N gigabytes (10^9) are written in all rows together, and more than that is read.
+About N gigabytes (10^9) are moved in all rows together, each at least some 50 MB.
 """
+import atexit
 import collections
 import contextlib
 import os
@@ -23,16 +24,21 @@ from harness import Skip, check, equal, test
 
 GIGABYTES = float(os.environ.get("PARAPET_GIGABYTES", "0.4"))
 SEED = int(os.environ.get("PARAPET_SEED", str(random.SystemRandom().randrange(1 << 16))))
-MIB, PIECE = lib.MIB, 256 << 10
+MIB = lib.MIB
 JOBS = os.path.join(lib.HERE, "faults_guest/soak.fio")
 WHOLE = ("deep", "large", "small", "single", "buffered", "lazy")
-REGIONS = 10  # the last two are never written
+REGIONS = 20  # of which `large` has ten, and the last three are never written
+PIECES = 8  # of the region of which every second one is cleared
 
 # options: of --disk; sector: what the guest shall see; zeroes: what was discarded reads as zeroes (NBD leaves it open).
 Disk = collections.namedtuple("Disk", "where options sector discard zeroes", defaults=("", 512, True, True))
-# blkfront: parameters of its module; share: of the bytes that a row writes; proof: {counter: was it used}.
-Row = collections.namedtuple("Row", "name disks blkfront share proof", defaults=("", 1.0, {}))
+# blkfront: parameters of its module; share: of the bytes that a row moves; proof: {counter: was it used}; persistent: grants
+# are, says blkfront.
+Row = collections.namedtuple("Row", "name disks blkfront share proof persistent", defaults=("", 1.0, {}, False))
 MOST = "max_ring_page_order=4,max_indirect_segments=256"
+# With persistent grants blkfront takes a page for each segment of each slot for good: MOST would be 514 MB.
+MOST_SLOTS = "max_ring_page_order=4,max_indirect_segments=16"
+MOST_SEGMENTS = "max_ring_page_order=0,max_indirect_segments=256"
 LEAST = "max_ring_page_order=0,max_indirect_segments=0"
 ROWS = [
     Row("direct", [Disk("file", "cache=direct")], proof={"indirect": True, "discards": True, "flushes": True}),
@@ -41,21 +47,22 @@ ROWS = [
     Row("direct_4k_most", [Disk("file", "cache=direct,sector-size=4096", 4096)], MOST, proof={"indirect": True}),
     Row("buffered", [Disk("file", "cache=buffered")], MOST, proof={"indirect": True, "discards": True}),
     Row("buffered_4k_least", [Disk("file", "cache=buffered,sector-size=4096", 4096)], LEAST, proof={"indirect": False}),
-    Row("persistent", [Disk("file", "cache=direct,persistent")], "feature_persistent=1"),
-    Row("persistent_buffered_least", [Disk("file", "cache=buffered,persistent,no-discard", discard=False)],
-        LEAST + ",feature_persistent=1", proof={"indirect": False}),
-    Row("persistent_most", [Disk("file", "cache=direct,persistent,sector-size=4096", 4096)],
-        MOST + ",feature_persistent=1", proof={"indirect": True}),
-    Row("refused_persistent", [Disk("file", "cache=direct,persistent")], MOST + ",feature_persistent=0"),
-    Row("limited", [Disk("file", "iops=3k,bps=60MB/s,iops-burst=200")], share=0.3, proof={"throttled": True}),
+    Row("persistent", [Disk("file", "cache=direct,persistent=yes")], "feature_persistent=1", persistent=True),
+    Row("persistent_buffered_least", [Disk("file", "cache=buffered,persistent=yes,no-discard", discard=False)],
+        LEAST + ",feature_persistent=1", proof={"indirect": False}, persistent=True),
+    Row("persistent_most", [Disk("file", "cache=direct,persistent=yes,sector-size=4096", 4096)],
+        MOST_SLOTS + ",feature_persistent=1", proof={"indirect": True}, persistent=True),
+    Row("refused_persistent", [Disk("file", "cache=direct,persistent=yes")], MOST + ",feature_persistent=0"),
+    Row("limited", [Disk("file", "iops=200,iops-burst=20,bps=10MB/s,bps-burst=2MB")], share=0.3, proof={"throttled": True}),
     Row("waits", [Disk("file", "on-error=wait,removable,direct-io-safe")], "max_ring_page_order=2"),
     Row("block_device", [Disk("loop")], MOST, proof={"discards": True}),
-    Row("block_device_4k", [Disk("loop4k", "", 4096)], proof={"discards": True}),
+    Row("block_device_4k", [Disk("loop4k", "sector-size=4096", 4096)], proof={"discards": True}),
+    Row("block_device_4k_as_512", [Disk("loop4k", "no-discard", discard=False)], proof={"discards": False}),
     Row("qcow2", [Disk("qcow2", "", zeroes=False)], proof={"discards": True}),
-    Row("qcow2_persistent", [Disk("qcow2", "persistent", zeroes=False)], MOST),
+    Row("qcow2_persistent", [Disk("qcow2", "persistent=yes", zeroes=False)], MOST_SEGMENTS, persistent=True),
     Row("nbd_unix", [Disk("unix", "", zeroes=False)], MOST),
     Row("nbd_tcp", [Disk("tcp", "", zeroes=False)], LEAST),
-    Row("two_at_once", [Disk("file", "cache=direct"), Disk("file", "cache=buffered,persistent")], share=1.5),
+    Row("two_at_once", [Disk("file", "cache=direct"), Disk("file", "cache=buffered,persistent=yes")], share=1.5),
     Row("unlike_pair", [Disk("qcow2", "", zeroes=False), Disk("file", "cache=direct")], MOST, share=1.5),
 ]
 
@@ -129,7 +136,7 @@ def served(disk, path):
     if disk.where == "file":
         yield "format=raw,target=" + path
     elif disk.where in ("loop", "loop4k"):
-        with loop_device(path, disk.sector) as device:
+        with loop_device(path, 4096 if disk.where == "loop4k" else 512) as device:
             yield "format=raw,target=" + device
     elif disk.where == "qcow2":
         size = os.path.getsize(path)
@@ -156,8 +163,8 @@ class Soak:
         self.row, self.folder = row, folder
         self.initrd, self.programs = initramfs(folder), programs(folder)
         bytes_a_disk = gigabytes * 1e9 / len(row.disks)
-        # Of eight regions; one is written in part, and the jobs that also read write two thirds of theirs.
-        regions = bytes_a_disk / MIB / 6.4
+        # A round moves about 46 regions' bytes: most are written, verified, and all of it is verified once more.
+        regions = bytes_a_disk / MIB / 46
         self.mib = max(1, min(24, round(regions)))
         self.rounds = max(1, round(regions / self.mib))
         self.images = [lib.image(f"{folder}/disk{number}", REGIONS * self.mib) for number in range(len(row.disks))]
@@ -177,7 +184,7 @@ class Soak:
         return harness.run(command, limit=limit + 20, statistics=self.folder + "/statistics")
 
     def sizes(self):
-        return {"MIB": self.mib, "SMALL": max(1, self.mib // 8), "DEPTH": 32}
+        return {"MIB": self.mib, "LARGE": 10 * self.mib, "SMALL": max(1, self.mib // 8), "DEPTH": 32}
 
     def fio(self, image, seed, sector, *options):
         """The guest's jobs on the host. -> the complaint, or nothing."""
@@ -195,13 +202,15 @@ class Soak:
 
     def verify_holes(self, image, disk):
         with open(image, "rb") as file:
-            file.seek((REGIONS - 2) * self.mib * MIB)
+            file.seek((REGIONS - 3) * self.mib * MIB)
             if file.read().strip(b"\0"):
                 return "something was written to where no job writes"
-            for stripe in range(self.mib * 2):
+            piece = self.mib * MIB // PIECES
+            for stripe in range(PIECES // 2):
                 edge = stripe // 2 % 2 * disk.sector
-                file.seek(6 * self.mib * MIB + (2 * stripe + 1) * PIECE + edge)
-                if (disk.zeroes or stripe % 2) and file.read(PIECE - 2 * edge).strip(b"\0"):
+                file.seek(5 * self.mib * MIB + (2 * stripe + 1) * piece + edge)
+                cleared = disk.zeroes or not disk.discard or stripe % 2
+                if cleared and file.read(piece - 2 * edge).strip(b"\0"):
                     return f"stripe {stripe} was discarded or zeroed and has data"
         return ""
 
@@ -223,6 +232,9 @@ def well(outcome):
     check("soak: well" in outcome.out and "soak: FAIL" not in outcome.out, "fio in the guest failed", outcome)
 
 
+moved = collections.Counter()
+
+
 def counters(outcome):
     total = collections.Counter()
     for disk, values in outcome.statistics["domain"]["devices"].items():
@@ -233,6 +245,7 @@ def counters(outcome):
 
 def describe(outcome):
     sum_of = counters(outcome)
+    moved.update({name: sum_of[name] for name in ("bytes_written", "bytes_read", "bytes_discarded")})
     return (f"{sum_of['bytes_written'] / 1e6:.0f} MB written, {sum_of['bytes_read'] / 1e6:.0f} read, "
             f"{sum_of['bytes_discarded'] / 1e6:.0f} discarded, {sum_of['flushes']} flushes in {outcome.seconds:.0f} s")
 
@@ -246,6 +259,9 @@ def of_row(row):
                 used = counters(outcome)
                 equal(used["errors"], 0, "errors in the statistics", outcome)
                 equal(used["refused"], 0, "requests refused in the statistics", outcome)
+                if len(row.disks) == 1:
+                    said = "persistent grants: " + ("enabled" if row.persistent else "disabled")
+                    check(said in outcome.out, f"blkfront does not say '{said}'", outcome)
                 for counter, wanted in row.proof.items():
                     equal(used[counter] > 0, wanted, f"{counter} in the statistics ({used[counter]})", outcome)
                 return describe(outcome)
@@ -283,7 +299,7 @@ def finds_what_is_wrong():
         equal(soak.fio(earlier, SEED, 512), "", "fio on the host")
         for number, image in enumerate(soak.images):
             with open(image, "r+b") as file, open(earlier, "rb") as before:
-                at = soak.mib * MIB + 1000 * 512  # in the region of `large`
+                at = 7 * soak.mib * MIB + 1000 * 512  # in the region of `large`
                 file.seek(at)
                 before.seek(at)
                 right, old = file.read(512), before.read(512)
@@ -303,4 +319,6 @@ if __name__ == "__main__":
             where = sys.argv.index(option)
             globals()[variable] = kind(sys.argv[where + 1])
             del sys.argv[where:where + 2]
+    atexit.register(lambda: print(f"{sum(moved.values()) / 1e9:.2f} GB moved: " + ", ".join(
+        f"{name} {value / 1e9:.2f}" for name, value in moved.items())))
     harness.main()

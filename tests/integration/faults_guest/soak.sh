@@ -1,9 +1,10 @@
 # shellcheck shell=dash disable=SC2153 # what comes from outside is not misspelt
 # SPDX-License-Identifier: Apache-2.0
 # The guest of soak.py. What to do comes by the kernel's command line, which init has as its environment:
-#   DISKS=xvdb,xvdc MODE=write|verify|read ROUNDS MIB SMALL SECTOR SEED TRIM ZEROES BLKFRONT=PARAMETER=VALUE,... (see soak.py)
-PIECE=$((256 * 1024))
-export MIB SMALL SECTOR DEPTH
+#   DISKS=xvdb,xvdc MODE=write|verify|read ROUNDS MIB LARGE SMALL SECTOR SEED TRIM ZEROES BLKFRONT=PARAMETER=VALUE,... (see soak.py)
+PIECES=8
+PIECE=$((MIB * 1048576 / PIECES))
+export MIB LARGE SMALL SECTOR DEPTH
 full="--section=deep --section=large --section=small --section=single --section=buffered --section=lazy"
 
 fail() {
@@ -23,8 +24,8 @@ jobs() {
 # each_stripe COMMAND: with the offset of each second piece of the stripes' region, and which one it is.
 each_stripe() {
     piece=1
-    while [ $piece -lt $((MIB * 4)) ]; do
-        $1 $((6 * MIB * 1048576 + piece * PIECE)) $((piece / 2))
+    while [ $piece -lt $PIECES ]; do
+        $1 $((5 * MIB * 1048576 + piece * PIECE)) $((piece / 2))
         piece=$((piece + 2))
     done
 }
@@ -41,9 +42,10 @@ clear_stripe() {
 look_at_stripe() {
     [ "$ZEROES" = 1 ] || [ $(($2 % 2)) = 1 ] || return 0
     edge=$(inner "$2")
-    rest=$(dd if="$DISK" bs=$PIECE count=1 skip="$1" iflag=direct,skip_bytes 2>/dev/null | tail -c +$((edge + 1)) |
-        head -c $((PIECE - 2 * edge)) | tr '\0' z | tr -d -c z | wc -c)
-    [ "$rest" = $((PIECE - 2 * edge)) ] || fail "of stripe $2 at $1 of $DISK $rest bytes read as zeroes"
+    bytes=$((PIECE - 2 * edge))
+    zeroes=$(dd if="$DISK" bs=64k iflag=skip_bytes,count_bytes skip=$(($1 + edge)) count=$bytes 2>/tmp/dd.err |
+        tr -cd '\0' | wc -c)
+    [ "$zeroes" = $bytes ] || fail "of stripe $2 at $1 of $DISK $zeroes bytes are zero, not $bytes: $(cat /tmp/dd.err)"
 }
 
 # stripes STEP: write and clear, or look.
@@ -55,8 +57,8 @@ stripes() {
         ;;
     look)
         each_stripe look_at_stripe
-        jobs "look-${DISK##*/}" --readonly --name=look --filename="$DISK" --rw=read --bs=64k --direct=1 --offset=60% \
-            --size="${MIB}m" --io_size="$((MIB * 512))k" --zonemode=strided --zonesize=256k --zoneskip=256k --verify=crc32c \
+        jobs "look-${DISK##*/}" --readonly --name=look --filename="$DISK" --rw=read --bs=128k --direct=1 --offset=25% \
+            --size="${MIB}m" --io_size="$((MIB * 512))k" --zonemode=strided --zonesize=$PIECE --zoneskip=$PIECE --verify=crc32c \
             --verify_interval="$SECTOR" --verify_fatal=1
         ;;
     esac
@@ -85,7 +87,7 @@ verify() {
 read_only() {
     dd if=/dev/zero of="$DISK" bs=4096 count=1 2>/dev/null && fail "$DISK can be written"
     jobs "read-${DISK##*/}" --readonly --name=read --filename="$DISK" --rw=randread --bsrange=64k-1m --direct=1 \
-        --ioengine=libaio --iodepth=16 --size=20% --verify=crc32c --verify_interval="$SECTOR" --verify_fatal=1
+        --ioengine=libaio --iodepth=16 --offset=35% --size="${LARGE}m" --verify=crc32c --verify_interval="$SECTOR" --verify_fatal=1
     stripes look
 }
 
@@ -143,5 +145,6 @@ done
 for worker in $workers; do
     wait "$worker" || fail "a disk's jobs"
 done
+dmesg | grep -o "blkfront: xvd[^z].*"
 free -k | sed -n 's/^Mem: */soak: memory /p'
 echo "soak: well"
