@@ -2,8 +2,9 @@
 // A log of free text that a guest cannot fill: much at once, as for a kernel's boot, then so many bytes a second.
 #pragma once
 
+#include "backends/io/rate_limit.hpp"
+
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -15,7 +16,7 @@ namespace parapet::vmm {
 /// What it leaves out is counted, and told before the next text that passes, or at its end.
 class TextLimit {
 public:
-    using Clock = std::chrono::steady_clock;
+    using Clock = io::RateLimit::Clock;
     using Log = std::function<void(std::string_view)>;
     static constexpr std::uint64_t burst = 1 << 20, bytes_per_second = 16 << 10;
 
@@ -26,29 +27,19 @@ public:
     TextLimit& operator=(const TextLimit&) = delete;
 
     void operator()(std::string_view text) {
-        refill();
         // After a gap not before there is room for more than a word: or there would be a line about each.
-        if (text.size() > left_ || (left_out_ != 0 && left_ < bytes_per_second)) {
+        const std::uint64_t room = std::max<std::uint64_t>(text.size(), left_out_ != 0 ? bytes_per_second : 0);
+        if (text.size() > burst || !limit_.ready(now_(), room)) {
             left_out_ += text.size();
             return;
         }
         tell();
-        left_ -= text.size();
+        limit_.spend(text.size());
         at_start_of_line_ = text.empty() ? at_start_of_line_ : text.back() == '\n';
         log_(text);
     }
 
 private:
-    void refill() {
-        const auto now = now_();
-        const auto passed = std::chrono::duration_cast<std::chrono::milliseconds>(now - since_);
-        const auto most = std::chrono::milliseconds{1000 * burst / bytes_per_second};
-        const auto more = static_cast<std::uint64_t>(std::min(passed, most).count()) * bytes_per_second / 1000;
-        if (more != 0) {
-            left_ = std::min(burst, left_ + more);
-            since_ = now;
-        }
-    }
     void tell() {
         if (left_out_ != 0) {
             log_((at_start_of_line_ ? "" : "\n") + ("parapet: " + std::to_string(std::exchange(left_out_, 0))) +
@@ -59,8 +50,8 @@ private:
 
     Log log_;
     std::function<Clock::time_point()> now_;
-    Clock::time_point since_ = now_();
-    std::uint64_t left_ = burst, left_out_ = 0;
+    io::RateLimit limit_{bytes_per_second, burst};
+    std::uint64_t left_out_ = 0;
     bool at_start_of_line_ = true;
 };
 

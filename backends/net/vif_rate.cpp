@@ -69,11 +69,9 @@ Result<VifRate> parse_rate(std::string_view text) {
         }
         rate.interval_us = *interval;
     }
-    if (*speed > std::numeric_limits<std::uint64_t>::max() / rate.interval_us) {
-        return Error{"rate=" + shown + " is more than can be counted; leave rate= out for no limit"};
-    }
-    rate.bytes = *speed * rate.interval_us / 1'000'000;
-    if (rate.bytes > most_rate_bytes) {
+    const bool countable = *speed <= std::numeric_limits<std::uint64_t>::max() / rate.interval_us;
+    rate.bytes = countable ? *speed * rate.interval_us / 1'000'000 : 0;
+    if (!countable || rate.bytes > most_rate_bytes) {
         return Error{"rate=" + shown + " is more than can be counted; leave rate= out for no limit"};
     }
     if (rate.bytes == 0) {

@@ -15,7 +15,7 @@ protected:
         limit.emplace([this](std::string_view text) { said += text; }, [this] { return now; });
     }
     std::string said;
-    TextLimit::Clock::time_point now{};
+    TextLimit::Clock::time_point now{1000s};
     std::optional<TextLimit> limit;
 };
 
