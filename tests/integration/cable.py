@@ -32,7 +32,7 @@ def pair(folder):
         for guest in guests.values():
             guest.__enter__()
         for name, guest in guests.items():
-            guest.does(f"device /sys/class/net/eth0 && ip addr add {ADDRESS[name]}/24 dev eth0 && ip link set eth0 up")
+            guest.interface_up(ADDRESS[name])
         yield guests["one"], guests["two"]
 
 
@@ -75,9 +75,7 @@ def two_domains():
         image = lib.image(folder + "/disk", 16)
         with_disk = spec(image)
         one.attach("disk", with_disk)
-        outcome = harness.run([PARAPET, "attach", "two", "disk", with_disk])
-        equal((outcome.status, len(outcome.err.splitlines())), (1, 1), "what attach to the other said", outcome)
-        check("in use by another domain" in outcome.err, "the sentence", outcome)
+        two.refused("attach", "two", "disk", with_disk, sentence="in use by another domain")
         one.does("device /dev/xvdb && put xvdb 1")
         one.detach("xvdb")
         two.attach("disk", with_disk)
@@ -89,7 +87,7 @@ def two_domains():
         one.fails(f"ping -c 2 -W 1 {ADDRESS['two']}")
         check(one.process.poll() is None, "it died of its partner's end", one)
         with Guest("two", end_of(folder, "two")) as two:
-            two.does(f"device /sys/class/net/eth0 && ip addr add {ADDRESS['two']}/24 dev eth0 && ip link set eth0 up")
+            two.interface_up(ADDRESS["two"])
             ping(one, two)
             move(one, two, 1)
             os.kill(two.process.pid, 9)
@@ -124,7 +122,7 @@ def ordinary_user():
 
         with nobodys_kvm(folder), Guest("nobodys", ["--vif", "user", "--disk", images[0]], adapt=adapt) as guest:
             guest.does("device /dev/xvda && put xvda 1 && get xvda 1")
-            guest.does(f"device /sys/class/net/eth0 && ip addr add {PASST_GUEST}/24 dev eth0 && ip link set eth0 up")
+            guest.interface_up(PASST_GUEST)
             guest.does(f"fetch {PASST_HOST} {port}")
             equal(os.stat(f"/proc/{guest.process.pid}").st_uid, 65534, "whose process it is", guest)
             outcome = harness.run([*nobody, program, "attach", "nobodys", "disk", images[1]])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Domains commanded by name: list, console, shutdown, reboot, destroy, mem-set, the background, names and what is left."""
+import functools
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from terminal import Terminal
 FOLDER = tempfile.mkdtemp(prefix="parapet-control-")  # mode 0700
 os.environ["PARAPET_RUN"] = FOLDER
 MIB = 1 << 20
+wait_until = functools.partial(harness.wait_until, limit=60)
 
 
 def listed():
@@ -26,13 +28,6 @@ def listed():
     outcome = parapet("list", "--json")
     equal((outcome.status, outcome.err), (0, ""), "status and standard error of list", outcome)
     return {entry["name"]: entry for entry in json.loads(outcome.out)}
-
-
-def wait_until(condition, what, limit=60):
-    end = time.monotonic() + limit * harness.options.factor
-    while not condition():
-        check(time.monotonic() < end, f"{what}: not in time")
-        time.sleep(0.1)
 
 
 def history(name):

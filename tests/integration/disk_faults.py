@@ -143,7 +143,7 @@ def server(folder, *more):
             os.unlink(folder + "/nbd.sock")
         running.append(subprocess.Popen(["nbdkit", "-f", "-U", folder + "/nbd.sock", *more],
                                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        guest_shell.wait_until(lambda: os.path.exists(folder + "/nbd.sock"), "nbdkit's socket")
+        harness.wait_until(lambda: os.path.exists(folder + "/nbd.sock"), "nbdkit's socket")
         return running[-1]
 
     def die():
@@ -237,7 +237,7 @@ def server_dies_and_returns():
         for start, die in servers:
             start()
         guest.ends("c")
-        guest_shell.wait_until(lambda: guest.run("put xvdb 5")[0] == 0, "xvdb's return", 10)
+        harness.wait_until(lambda: guest.run("put xvdb 5")[0] == 0, "xvdb's return", 10)
         guest.does("put xvdc 5; sync")
         holds(images[0], 5)
         holds(images[1], 3, 5)

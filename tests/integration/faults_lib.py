@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What durability.py, disk_faults.py, net_faults.py, hotplug.py and cable.py share: initramfs with kernel modules, scratch images, domains
-whose disks are theirs."""
+"""What durability.py, soak.py, disk_faults.py, net_faults.py, hotplug.py and cable.py share: initramfs with kernel modules,
+scratch images, domains whose disks are theirs."""
 import contextlib
 import os
 import shutil

@@ -16,7 +16,7 @@ import time
 
 import faults_lib as lib
 import harness
-from harness import PARAPET, check, equal
+from harness import PARAPET, check, equal, wait_until
 
 PATTERN = (b"a pattern that the host knows\n" * 40000)[:lib.MIB]
 PASST_GUEST, PASST_HOST = "10.0.2.15", "10.0.2.2"  # of passt where there is no route
@@ -42,13 +42,6 @@ def namespaces():
     """Skips the test where there are none."""
     if os.environ.get("PARAPET_NAMESPACES") != "own":
         raise harness.Skip("no namespaces can be made here")
-
-
-def wait_until(condition, what, limit=30):
-    end = time.monotonic() + limit * harness.options.factor
-    while not condition():
-        check(time.monotonic() < end, f"{what}: not in time" if isinstance(what, str) else what())
-        time.sleep(0.05)
 
 
 class Guest(harness.Conversation):
@@ -142,6 +135,16 @@ class Guest(harness.Conversation):
     def detach(self, device, *more, **run):
         outcome = harness.run([PARAPET, "detach", self.name, device, *more], **run)
         check((outcome.status, outcome.err) == (0, ""), f"what detach {device} said", _Both(outcome, self))
+
+    def refused(self, *words, sentence):
+        """`parapet WORDS` does nothing but say one sentence, and the domain lives on."""
+        outcome = harness.run([PARAPET, *words])
+        equal((outcome.status, outcome.out), (1, ""), f"what {words} said", outcome)
+        check(sentence in outcome.err and len(outcome.err.splitlines()) == 1, f"no sentence with '{sentence}'", outcome)
+        check(self.process.poll() is None, "the domain died of it", self)
+
+    def interface_up(self, address, device="eth0"):
+        self.does(f"device /sys/class/net/{device} && ip addr add {address}/24 dev {device} && ip link set {device} up")
 
     @contextlib.contextmanager
     def disk(self, spec, device="xvdb"):

@@ -48,6 +48,14 @@ def equal(got, want, what, outcome=None):
     check(got == want, f"{what}: got {got!r}, want {want!r}", outcome)
 
 
+def wait_until(condition, what, limit=30):
+    """`what`: for the failure, a word or a function that gives the whole text."""
+    end = time.monotonic() + limit * options.factor
+    while not condition():
+        check(time.monotonic() < end, f"{what}: not in time" if isinstance(what, str) else what())
+        time.sleep(0.05)
+
+
 def in_rig():
     return os.path.exists("/sys/module/kvm_amd") and not os.path.exists("/dev/disk")
 

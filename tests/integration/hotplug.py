@@ -17,13 +17,6 @@ def shared():
     return guest_shell.shared(modules=("crc32c_generic", "ext4", "xen-blkfront", "xen-netfront"), programs=("xs",))
 
 
-def refused(guest, *words, sentence):
-    outcome = harness.run([PARAPET, *words])
-    equal((outcome.status, outcome.out), (1, ""), f"what {words} said", outcome)
-    check(sentence in outcome.err and len(outcome.err.splitlines()) == 1, f"no sentence with '{sentence}'", outcome)
-    check(guest.process.poll() is None, "the domain died of it", guest)
-
-
 @test
 def comes_and_goes():
     """Attached, written, detached; three times, the last time read-only."""
@@ -67,11 +60,11 @@ def refusals():
     with lib.folder() as folder:
         image, other, guest = lib.image(folder + "/disk", 16), lib.image(folder + "/other", 16), shared()
         with guest.disk(spec(image)):
-            refused(guest, "attach", "faults", "disk", spec(image, vdev="xvdc"), sentence="in use")
-            refused(guest, "attach", "faults", "disk", spec(other), sentence="has a device 'xvdb' already")
-            refused(guest, "attach", "faults", "disk", spec(folder + "/none", vdev="xvdc"), sentence="/none")
-            refused(guest, "attach", "nobody", "disk", spec(other, vdev="xvdc"), sentence="no domain named 'nobody'")
-            refused(guest, "detach", "faults", "xvdc", sentence="xvdc")
+            guest.refused("attach", "faults", "disk", spec(image, vdev="xvdc"), sentence="in use")
+            guest.refused("attach", "faults", "disk", spec(other), sentence="has a device 'xvdb' already")
+            guest.refused("attach", "faults", "disk", spec(folder + "/none", vdev="xvdc"), sentence="/none")
+            guest.refused("attach", "nobody", "disk", spec(other, vdev="xvdc"), sentence="no domain named 'nobody'")
+            guest.refused("detach", "faults", "xvdc", sentence="xvdc")
             guest.does("put xvdb 1; get xvdb 1")
         with guest.disk(spec(other)):  # a refusal has kept no lock
             guest.does("put xvdb 1")

@@ -11,8 +11,8 @@ import subprocess
 import faults_lib as lib
 import guest_shell
 import harness
-from guest_shell import PASST_GUEST, PASST_HOST, holds, server, spec, wait_until
-from harness import PARAPET, check, equal, test
+from guest_shell import PASST_GUEST, PASST_HOST, holds, server, spec
+from harness import check, equal, test, wait_until
 
 HOST, GUEST = "10.9.0.1", "10.9.0.2"  # on a tap
 
@@ -30,10 +30,6 @@ def ip(words):
 
 def tap_spec(name="tap0", more=""):
     return f"tap,vifname={name},mac=00:16:3e:00:00:02{more}"
-
-
-def guest_up(guest, address=GUEST, device="eth0"):
-    guest.does(f"device /sys/class/net/{device} && ip addr add {address}/24 dev {device} && ip link set {device} up")
 
 
 def host_up(name="tap0"):
@@ -73,7 +69,7 @@ def comes_and_goes():
     guest = shared()
     for _ in range(3):
         with vif(guest, tap_spec()):
-            guest_up(guest)
+            guest.interface_up(GUEST)
             host_up()
             guest.does(PING)
             equal(guest.does("cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu").split(), ["00:16:3e:00:00:02", "1500"],
@@ -81,9 +77,7 @@ def comes_and_goes():
             equal(guest.devices()["vif0"]["state"], "connected", "what list says", guest)
             for text, sentence in ((tap_spec(), "tap0"), (tap_spec("tap1", ",devid=0"), "has a device 'vif0' already"),
                                    ("tap=none", "there is no interface none"), ("tap,bridge=none", "no such bridge")):
-                outcome = harness.run([PARAPET, "attach", "faults", "vif", text])
-                equal((outcome.status, outcome.out), (1, ""), f"what attach {text} said", outcome)
-                check(sentence in outcome.err and len(outcome.err.splitlines()) == 1, f"no sentence with {sentence}", outcome)
+                guest.refused("attach", "faults", "vif", text, sentence=sentence)
         equal(guest.devices(), {}, "devices after detach", guest)
         check("tap" not in ip("-br link"), "the tap has outlived its interface")
 
@@ -93,7 +87,7 @@ def two_at_once():
     guest = shared()
     with vif(guest, tap_spec()):
         guest.attach("vif", "tap,vifname=tap1")
-        guest_up(guest)
+        guest.interface_up(GUEST)
         guest.does("device /sys/class/net/eth1")
         guest.detach("vif1")
         guest.does("gone /sys/class/net/eth1")
@@ -105,7 +99,7 @@ def two_at_once():
 def tap_goes_down_and_up():
     guest = shared()
     with beside(guest), vif(guest, tap_spec()):
-        guest_up(guest)
+        guest.interface_up(GUEST)
         host_up()
         guest.does(PING)
         for _ in range(2):
@@ -127,7 +121,7 @@ def tap_deleted():
             ip("tuntap add tap7 mode tap vnet_hdr")
             ip("link set tap7 up")
             with vif(guest, "tap=tap7,mac=00:16:3e:00:00:02"):
-                guest_up(guest)
+                guest.interface_up(GUEST)
                 host_up("tap7")
                 guest.does(PING)
                 before = guest.log()
@@ -156,7 +150,7 @@ def passt_killed():
         fetch = f"fetch {PASST_HOST} {port}"
         for _ in range(2):
             with vif(guest, "user"):
-                guest_up(guest, PASST_GUEST)
+                guest.interface_up(PASST_GUEST)
                 guest.does(fetch)
                 before = guest.log()
                 equal(len(passts()), 1, "passts that run")
@@ -165,7 +159,7 @@ def passt_killed():
                 guest.fails(f"ping -c 2 -W 1 {PASST_HOST}")
                 equal(len(guest.log()[len(before):].splitlines()), 1, f"lines in the log: {guest.log()[len(before):]}", guest)
         with vif(guest, "user"):
-            guest_up(guest, PASST_GUEST)
+            guest.interface_up(PASST_GUEST)
             guest.does(fetch)
         wait_until(lambda: not passts(), "the end of passt after detach")
 
@@ -175,7 +169,7 @@ def driver_reloaded():
     """Unbound from its device, unloaded, and everything back again."""
     guest = shared()
     with vif(guest, tap_spec()):
-        guest_up(guest)
+        guest.interface_up(GUEST)
         host_up()
         guest.does(PING)
         again = f"device /sys/class/net/eth0 && ip addr add {GUEST}/24 dev eth0 && ip link set eth0 up && {PING}"
