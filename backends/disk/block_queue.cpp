@@ -70,7 +70,23 @@ bool BlockQueue::may_fetch() {
     return barrier_ == nullptr;
 }
 
+/// True: serve() is called again soon, the guest need not signal.
+bool BlockQueue::looks_again(bool found) {
+    if (!patience_.look_again(found, active_ != 0, io::Patience::Clock::now(), device_.io.moment())) {
+        return false;
+    }
+    if (!look_due_) {
+        look_due_ = device_.io.look_again([this] {
+            look_due_ = false;
+            serve();
+            check_drained();
+        });
+    }
+    return look_due_;
+}
+
 void BlockQueue::serve() {
+    bool found = false;
     for (unsigned left = most_in_a_row; may_fetch(); --left) {
         if (left == 0) { // also ends a race with a guest that moves its index to and fro
             wake_.arm({});
@@ -78,7 +94,7 @@ void BlockQueue::serve() {
         }
         switch (ring_.fetch(incoming_)) {
         case BlkifRing::Fetch::none:
-            if (!ring_.final_check()) {
+            if (looks_again(found) || !ring_.final_check()) {
                 return;
             }
             break;
@@ -86,6 +102,7 @@ void BlockQueue::serve() {
             device_.broken("the guest's ring index claims more requests than the ring has slots");
             return;
         case BlkifRing::Fetch::request:
+            found = true;
             dispatch(incoming_);
             break;
         }

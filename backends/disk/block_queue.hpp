@@ -13,6 +13,7 @@
 #include "backends/disk/block_device.hpp"
 #include "backends/disk/block_request.hpp"
 #include "backends/disk/grant_cache.hpp"
+#include "backends/io/patience.hpp"
 
 #include <array>
 #include <chrono>
@@ -69,6 +70,7 @@ private:
     // Requests in: block_queue.cpp.
     void serve();
     [[nodiscard]] bool may_fetch();
+    [[nodiscard]] bool looks_again(bool found);
     void dispatch(const RingRequest& in);
     void admit(BlockRequest& request);
     [[nodiscard]] bool release_throttled();
@@ -104,7 +106,8 @@ private:
     BlockRequest* failed_ = nullptr;    ///< to be tried again (on-error=wait)
     unsigned active_ = 0;               ///< given to the target, or to be tried again
     bool barrier_started_ = false;
-    bool stopped_ = false, draining_ = false, deferred_ = false, unpublished_ = false;
+    bool stopped_ = false, draining_ = false, deferred_ = false, unpublished_ = false, look_due_ = false;
+    io::Patience patience_;
     std::function<void()> drained_; ///< until it was called
     Timer wake_{*this, &BlockQueue::serve};
     Timer retry_{*this, &BlockQueue::retry_all};

@@ -176,7 +176,7 @@ void BlockQueue::drain(std::function<void()> drained) {
 }
 
 void BlockQueue::check_drained() {
-    if (drained_ && active_ == 0 && !deferred_ && !wake_.armed() && !retry_.armed()) {
+    if (drained_ && active_ == 0 && !deferred_ && !look_due_ && !wake_.armed() && !retry_.armed()) {
         std::exchange(drained_, nullptr)();
     }
 }

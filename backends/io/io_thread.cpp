@@ -30,7 +30,11 @@ constexpr unsigned most_passes = 8; ///< over deferred work in one round
 // Of the operations under way, a quarter may wait for each other for a moment: the disk still has the others to do.
 constexpr unsigned gathered_part = 4;
 constexpr unsigned most_gathered = 16;
-constexpr __kernel_timespec gathering{0, 50'000};
+constexpr int depth_memory = 8; ///< rounds
+// A moment is what one of our rounds costs: while it lasts the guest posts as much as it would while we are at work.
+constexpr std::chrono::nanoseconds least_moment = std::chrono::microseconds{50};
+constexpr std::chrono::nanoseconds most_moment = std::chrono::microseconds{200};
+constexpr int cost_memory = 8; ///< rounds
 
 void signal_eventfd(int fd) {
     const std::uint64_t one = 1;
@@ -38,6 +42,8 @@ void signal_eventfd(int fd) {
 }
 
 class UringThread final : public IoThread {
+    using Clock = std::chrono::steady_clock;
+
 public:
     UringThread(std::unique_ptr<RestrictedRing> ring, UniqueFd wake)
         : ring_{std::move(ring)}, memory_{ring_->ring()}, wake_{std::move(wake)}, wake_watch_{*this} {}
@@ -76,6 +82,13 @@ public:
     void defer(std::function<void()> what) override { deferred_.push_back(std::move(what)); }
     void under_way(int change) override { under_way_ += change; }
     void after(std::chrono::nanoseconds delay, Completion& completion) override;
+    bool look_again(std::function<void()> what) override {
+        looks_.push_back(std::move(what));
+        return true;
+    }
+    [[nodiscard]] std::chrono::nanoseconds moment() const override {
+        return std::clamp(round_cost_, least_moment, most_moment);
+    }
 
 private:
     /// Says when an eventfd is signalled, for as long as it is watched (multi-shot: nobody reads the eventfd).
@@ -164,10 +177,13 @@ private:
     DoorbellWatch* doorbell_ = nullptr; ///< of doorbell_watches_
     std::vector<std::unique_ptr<DoorbellWatch>> doorbell_watches_;
     std::unordered_map<std::uint32_t, std::shared_ptr<std::function<void()>>> handlers_;
-    std::vector<std::function<void()>> deferred_;
+    std::vector<std::function<void()>> deferred_, looks_;
     std::deque<__kernel_timespec> delays_; ///< until they are submitted
     std::unordered_map<const Delayed*, std::unique_ptr<Delayed>> delayed_;
     int under_way_ = 0;
+    int depth_ = 0; ///< the most that were under way lately
+    Clock::time_point round_began_ = Clock::now();
+    std::chrono::nanoseconds round_cost_{}; ///< lately
     bool signal_due_ = false;
     bool quit_ = false;
 
@@ -204,6 +220,7 @@ void UringThread::end() {
         }
         handlers_.clear();
         deferred_.clear();
+        looks_.clear();
         signal_due_ = false;
         memory_.end();
         life_ = {};
@@ -321,18 +338,20 @@ void UringThread::finish_round() {
     }
 }
 
-/// Submits, and waits for one completion or a few. An error (EINTR, EBUSY, ETIME) comes with completions to take.
+/// Submits, and waits for one completion or a few, or until it is time to look again. An error (EINTR, EBUSY, ETIME)
+/// comes with completions to take.
 void UringThread::wait() {
+    depth_ = std::max(under_way_, depth_ - (depth_ + depth_memory - 1) / depth_memory);
+    const unsigned several = std::clamp(static_cast<unsigned>(depth_) / gathered_part, 1U, most_gathered);
     enters_.add();
-    const unsigned several = std::min(static_cast<unsigned>(std::max(under_way_, 0)) / gathered_part, most_gathered);
-    if (several < 2) {
+    if (several == 1 && looks_.empty()) {
         (void)io_uring_submit_and_wait(ring_->ring(), 1);
         return;
     }
     io_uring_cqe* first = nullptr;
-    __kernel_timespec moment = gathering;
-    const int got = io_uring_submit_and_wait_timeout(ring_->ring(), &first, several, &moment, nullptr);
-    if (got == -ETIME && io_uring_cq_ready(ring_->ring()) == 0) {
+    __kernel_timespec limit{0, moment().count()};
+    const int got = io_uring_submit_and_wait_timeout(ring_->ring(), &first, several, &limit, nullptr);
+    if (got == -ETIME && looks_.empty() && io_uring_cq_ready(ring_->ring()) == 0) {
         enters_.add();
         (void)io_uring_submit_and_wait(ring_->ring(), 1);
     }
@@ -345,7 +364,9 @@ void UringThread::round() {
         io_uring_prep_nop(sqe);
         io_uring_sqe_set_data(sqe, nullptr);
     }
+    round_cost_ += (Clock::now() - round_began_ - round_cost_) / cost_memory;
     wait();
+    round_began_ = Clock::now();
     forget_delays();
     io_uring_cqe* cqe = nullptr;
     while (io_uring_peek_cqe(ring_->ring(), &cqe) == 0) {
@@ -356,6 +377,9 @@ void UringThread::round() {
         if (completion != nullptr) {
             completion->complete(result, flags);
         }
+    }
+    for (const auto& look : std::exchange(looks_, {})) {
+        look();
     }
 }
 

@@ -130,6 +130,7 @@ public:
         geometry_.bytes = disk_bytes;
         geometry_.discard = (shape & 8) == 0;
         geometry_.read_only = (more & 2) != 0;
+        io_.looks = (more & 4) != 0;
         wide_ = (shape & 16) == 0;
         pages_ = 1u << (shape >> 6);
         disk::QueueAttachment attachment;

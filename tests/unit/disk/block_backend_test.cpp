@@ -200,6 +200,34 @@ TEST_F(BlockTest, AnswersInTheOrderOfCompletion) {
     }
 }
 
+/// While some are under way it looks for a moment by itself, and asks for a signal then: no request may fall in
+/// between.
+TEST_F(BlockTest, TakesEachRequestWhetherItAskedForASignalOrNot) {
+    make();
+    target->held = true;
+    auto frontend = start();
+    ASSERT_TRUE(guest.run_until([&] { return frontend->word(4).load() == 1; }));
+    unsigned unasked = 0;
+    for (unsigned id = 0; id < 3000; ++id) {
+        frontend->put(F::request(BLKIF_OP_FLUSH_DISKCACHE, id, 0));
+        unasked += frontend->push_as_asked() ? 0 : 1;
+        if (id % 16 == 15) {
+            ASSERT_TRUE(submitted(id + 1)) << "of those posted without a signal " << unasked;
+            guest.on_io([&] {
+                while (!target->waiting.empty()) {
+                    target->finish(0);
+                }
+            });
+            for (unsigned count = 0; count < 16; ++count) {
+                ASSERT_TRUE(frontend->response());
+            }
+        } else if (id % 7 == 0) {
+            std::this_thread::sleep_for(std::chrono::microseconds{id % 200});
+        }
+    }
+    EXPECT_GT(unasked, 0u);
+}
+
 TEST_F(BlockTest, FlushesWithAndWithoutData) {
     make();
     auto frontend = start();

@@ -52,6 +52,15 @@ public:
         word(0).store(produced_);
         guest_.kick(port);
     }
+    /// Signals only where the backend asked for it, as RING_PUSH_REQUESTS_AND_CHECK_NOTIFY does. True: it did.
+    bool push_as_asked() {
+        const std::uint32_t before = word(0).exchange(produced_);
+        const bool asked = produced_ - word(4).load() < produced_ - before;
+        if (asked) {
+            guest_.kick(port);
+        }
+        return asked;
+    }
     template <typename Any>
     void post(const Any& request) {
         put(request);

@@ -173,6 +173,14 @@ TEST_F(IoThreadTest, ForgettingMemorySparesWhatIsPrepared) {
     EXPECT_EQ(result.get(), 4096);
 }
 
+TEST_F(IoThreadTest, LooksAgainThoughNothingHappens) {
+    std::promise<void> done;
+    unsigned looks = 0;
+    std::function<void()> look = [&] { ++looks == 5 ? done.set_value() : static_cast<void>(io->look_again(look)); };
+    io->call([&] { EXPECT_TRUE(io->look_again(look)); });
+    EXPECT_EQ(done.get_future().wait_for(10s), std::future_status::ready);
+}
+
 TEST_F(IoThreadTest, DeferredWorkThatGoesOnDoesNotKeepTheOthersWaiting) {
     bool going_on = true;
     unsigned passes = 0;

@@ -27,6 +27,13 @@ public:
     void unbind_port(std::uint32_t port) override { ports_.erase(port); }
     void notify(std::uint32_t) override { ++notified; }
     void defer(std::function<void()> what) override { deferred_.push_back(std::move(what)); }
+    bool look_again(std::function<void()> what) override {
+        if (looks) {
+            posted_.push_back(std::move(what));
+        }
+        return looks;
+    }
+    [[nodiscard]] std::chrono::nanoseconds moment() const override { return std::chrono::microseconds{looks ? 1 : 0}; }
     void after(std::chrono::nanoseconds, Completion& completion) override { timers_.push_back(&completion); }
 
     /// The guest's event.
@@ -56,6 +63,7 @@ public:
     [[nodiscard]] bool idle() const { return deferred_.empty() && posted_.empty(); }
     [[nodiscard]] bool timers_run() const { return !timers_.empty(); }
     unsigned notified = 0;
+    bool looks = false; ///< look_again() is served
 
 private:
     std::vector<std::function<void()>> deferred_, posted_;
