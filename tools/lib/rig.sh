@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 # The rig's kernel and initramfs, made once and kept in the cache. Source it after common.sh.
-# shellcheck disable=SC2034,SC2154 # RIG_KERNEL and RIG_INITRD are results; tools/laptop's variables are used
+# shellcheck disable=SC2034,SC2154 # RIG_KERNEL, RIG_INITRD and RIG_CPU are results; tools/laptop's variables are used
 
 # In the order of their loading; Debian's kernel package has no modules.dep before it is installed.
 RIG_MODULES=(
@@ -49,6 +49,17 @@ rig_prepare() {
         mv -T "$scratch" "$folder" 2>/dev/null || rm -rf "$scratch" # another rig was as quick
     fi
     RIG_KERNEL=$folder/kernel RIG_INITRD=$folder/initrd RIG_MODULES_DIR=$modules
+}
+
+# rig_pick_cpu: sets RIG_CPU, one of this process's CPUs that no other rig keeps to where there is one, and takes it until
+# this process and its children end.
+rig_pick_cpu() {
+    local lock
+    for RIG_CPU in $("$PYTHON3" -c 'import os; print(*sorted(os.sched_getaffinity(0)))'); do
+        exec {lock}>>"$PARAPET_CACHE/rig/cpu$RIG_CPU"
+        ! flock --nonblock "$lock" || return 0
+        exec {lock}>&-
+    done
 }
 
 # rig_devices: the disks, the scratch disk, the network card and the modules that were asked for. Adds to qemu and append,
@@ -99,7 +110,7 @@ rig_devices() {
         name=${name%%.ko*}
         case " ${RIG_MODULES[*]//-/_} " in *" ${name//-/_} "*) continue ;; esac
         # Its own timer completes a request: a disk that is quick, but not done before the submitter returns.
-        [ "$name" != null_blk ] || path+=" nr_devices=1 gb=$size memory_backed=1 discard=1 irqmode=2 completion_nsec=10000"
+        [ "$name" != null_blk ] || path+=" nr_devices=1 gb=$size memory_backed=1 discard=1 irqmode=2 completion_nsec=10000 max_sectors=2560"
         printf '%s\n' "$path" >>"$work/modules"
     done <"$work/files"
 }
