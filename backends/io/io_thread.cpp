@@ -27,11 +27,14 @@ namespace {
 
 constexpr unsigned most_passes = 8; ///< over deferred work in one round
 
-// Of the operations under way, a quarter may wait for each other for a moment: the disk still has the others to do.
-constexpr unsigned gathered_part = 4;
+// Of many operations under way, half may wait for each other for a moment: the disk still has the others to do.
+constexpr int many = 8;
+constexpr unsigned gathered_part = 2;
 constexpr unsigned most_gathered = 16;
 constexpr int depth_memory = 8; ///< rounds
-// A moment is what one of our rounds costs: while it lasts the guest posts as much as it would while we are at work.
+// A moment is a few times what one of our rounds costs, so that waking up anew costs a slow machine no more than a fast
+// one.
+constexpr int moment_in_rounds = 4;
 constexpr std::chrono::nanoseconds least_moment = std::chrono::microseconds{50};
 constexpr std::chrono::nanoseconds most_moment = std::chrono::microseconds{200};
 constexpr int cost_memory = 8; ///< rounds
@@ -87,7 +90,7 @@ public:
         return true;
     }
     [[nodiscard]] std::chrono::nanoseconds moment() const override {
-        return std::clamp(round_cost_, least_moment, most_moment);
+        return std::clamp(moment_in_rounds * round_cost_, least_moment, most_moment);
     }
 
 private:
@@ -342,7 +345,7 @@ void UringThread::finish_round() {
 /// comes with completions to take.
 void UringThread::wait() {
     depth_ = std::max(under_way_, depth_ - (depth_ + depth_memory - 1) / depth_memory);
-    const unsigned several = std::clamp(static_cast<unsigned>(depth_) / gathered_part, 1U, most_gathered);
+    const unsigned several = depth_ < many ? 1 : std::min(static_cast<unsigned>(depth_) / gathered_part, most_gathered);
     enters_.add();
     if (several == 1 && looks_.empty()) {
         (void)io_uring_submit_and_wait(ring_->ring(), 1);
