@@ -287,8 +287,9 @@ private:
     void finish(disk::BlockQueue& queue, CheckingTarget& target) {
         bool drained = false;
         queue.drain([&] { drained = true; });
-        for (unsigned turn = 0; !drained; ++turn) {
-            require(turn < 10000);
+        unsigned turn = 0;
+        while (!drained) {
+            require(++turn < 10000);
             while (!target.waiting.empty()) {
                 target.finish(target.waiting.size() - 1, turn % 3 == 0 ? 0 : -EIO);
             }
