@@ -20,6 +20,13 @@ bool again(int result) {
     return result == -EINTR || result == -EAGAIN;
 }
 
+/// A partner cannot be taken now, for want of something of ours.
+bool shortage(int result) {
+    return result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM;
+}
+
+constexpr std::chrono::milliseconds rest_in_shortage{250};
+
 } // namespace
 
 void LinkEndpoint::hand_over(devices::Handover& handover) {
@@ -54,6 +61,7 @@ void LinkEndpoint::accept() {
 
 void LinkEndpoint::accepted(int result) {
     if (result >= 0) {
+        short_ = false;
         peer_ = UniqueFd{result};
         if (!stopped_) {
             say(LinkMessage::hello);
@@ -61,6 +69,14 @@ void LinkEndpoint::accepted(int result) {
         }
     } else if (again(result)) {
         accept();
+    } else if (shortage(result)) {
+        if (!std::exchange(short_, true)) {
+            events_.log("the link " + path_ + " has to let its partner wait (" + std::strerror(-result) +
+                        "); raise the limit of open files (ulimit -n)");
+        }
+        accepting_ = true;
+        ++operations_;
+        io_->after(rest_in_shortage, rest_done_);
     } else if (result != -ECANCELED) {
         listener_ = UniqueFd{};
         events_.log("the link " + path_ + " takes no partner any more (" + std::strerror(-result) + ')');
@@ -314,6 +330,10 @@ void LinkEndpoint::done(Operation operation, int result) {
     case Operation::accepting:
         accepting_ = false;
         accepted(result);
+        break;
+    case Operation::resting:
+        accepting_ = false;
+        accept();
         break;
     case Operation::receiving:
         receiving_ = false;

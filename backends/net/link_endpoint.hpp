@@ -40,7 +40,7 @@ public:
     void stop(std::function<void()> done) override;
 
 private:
-    enum class Operation { accepting, receiving, talking, cancelling, cancelling_frames };
+    enum class Operation { accepting, resting, receiving, talking, cancelling, cancelling_frames };
     struct Done final : io::Completion {
         Done(LinkEndpoint& to, Operation which) : endpoint{to}, operation{which} {}
         void complete(int result, unsigned) override { endpoint.done(operation, result); }
@@ -72,7 +72,8 @@ private:
     io::IoThread* io_ = nullptr;
     Events events_;
     Offloads accepted_, peer_accepts_;
-    bool up_ = false; ///< the peer's guest is connected
+    bool up_ = false;    ///< the peer's guest is connected
+    bool short_ = false; ///< the last accept() failed for want of descriptors or memory
     unsigned operations_ = 0;
     std::function<void()> stopped_;
 
@@ -92,9 +93,9 @@ private:
     iovec out_piece_{};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> in_control_{}, out_control_{};
 
-    Done accept_done_{*this, Operation::accepting}, receive_done_{*this, Operation::receiving},
-        say_done_{*this, Operation::talking}, cancel_done_{*this, Operation::cancelling},
-        frames_cancel_done_{*this, Operation::cancelling_frames};
+    Done accept_done_{*this, Operation::accepting}, rest_done_{*this, Operation::resting},
+        receive_done_{*this, Operation::receiving}, say_done_{*this, Operation::talking},
+        cancel_done_{*this, Operation::cancelling}, frames_cancel_done_{*this, Operation::cancelling_frames};
 };
 
 } // namespace parapet::net

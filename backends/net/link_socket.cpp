@@ -2,21 +2,36 @@
 #include "backends/net/link_socket.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <thread>
 
 namespace parapet::net {
 
 namespace {
 
 constexpr int backlog = 1; // a cable has two ends
+constexpr std::chrono::seconds longest_turn{5};
 
 Error failed(const std::string& path, const std::string& what, int error, const std::string& remedy) {
     return Error{"socket=" + path + ": " + what + " (" + std::strerror(error) + "); " + remedy};
+}
+
+/// Two that come at the same time take turns: a lock, held for a moment. EWOULDBLOCK: somebody keeps it.
+bool take_turn(int lock) {
+    const auto end = std::chrono::steady_clock::now() + longest_turn;
+    while (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() > end) {
+            return false;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds{10});
+    }
+    return true;
 }
 
 } // namespace
@@ -27,9 +42,12 @@ Result<LinkSockets> open_link(const std::string& path) {
     path.copy(address.sun_path, sizeof(address.sun_path) - 1);
     const auto* name = reinterpret_cast<const sockaddr*>(&address);
     UniqueFd socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
-    // Two that come at the same time take turns: a lock beside the socket, held for a moment.
     const UniqueFd lock{::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-    if (!socket.valid() || !lock.valid() || ::flock(lock.get(), LOCK_EX) != 0) {
+    if (!socket.valid() || !lock.valid() || !take_turn(lock.get())) {
+        if (errno == EWOULDBLOCK) {
+            return failed(path, "another process keeps the lock beside it", errno,
+                          "end that one, or give another path");
+        }
         return failed(path, "cannot be set up", errno, "give a path in a folder that you may write to");
     }
     // A partner whose places are all taken would let us wait.

@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <malloc.h>
+#include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/un.h>
 #include <thread>
 
@@ -320,6 +322,39 @@ TEST(Link, KeepsNoDescriptorsThatAPartnerGivesAway) {
     EXPECT_EQ(open_descriptors(), before + 1) << "one listener is what it takes";
 }
 
+/// The kernel notes the limit of open files when the listener begins to wait: here, when the first partner has gone.
+TEST(Link, TakesItsPartnerWhenAShortageIsOver) {
+    const Folder folder;
+    End one{folder / "link"};
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    (folder / "link").copy(address.sun_path, sizeof(address.sun_path) - 1);
+    UniqueFd first{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    const UniqueFd second{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    const timeval limit{10, 0};
+    ASSERT_EQ(::setsockopt(second.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+    const auto connect = [&](const UniqueFd& socket) {
+        return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    };
+    LinkHeader hello{};
+    ASSERT_EQ(connect(first), 0);
+    ASSERT_EQ(::recv(first.get(), &hello, sizeof(hello), 0), static_cast<ssize_t>(sizeof(hello)));
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit none{3, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+    first = UniqueFd{};
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    const int connected = connect(second);
+    std::this_thread::sleep_for(std::chrono::milliseconds{50});
+    const ssize_t early = ::recv(second.get(), &hello, sizeof(hello), MSG_DONTWAIT);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+    ASSERT_EQ(connected, 0);
+    ASSERT_LT(early, 0) << "there was no shortage";
+    ASSERT_EQ(::recv(second.get(), &hello, sizeof(hello), 0), static_cast<ssize_t>(sizeof(hello)));
+    EXPECT_EQ(hello.type, LinkMessage::hello);
+}
+
 TEST(Link, HearsTheLatestOfAPartnerThatComesAndGoesWithoutEnd) {
     const Folder folder;
     End one{folder / "link"};
@@ -366,6 +401,15 @@ TEST(Link, CutsNoMoreThanItSends) {
         },
         std::chrono::milliseconds{300});
     EXPECT_LT(most - before, 4U << 20);
+}
+
+TEST(Link, DoesNotWaitForALockThatSomebodyKeeps) {
+    const Folder folder;
+    const UniqueFd lock{::open((folder / "link.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)};
+    ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+    const auto refused = open_link(folder / "link");
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find("lock"), std::string::npos) << refused.error().message;
 }
 
 TEST(Link, OpensOnlyWhatIsALink) {
