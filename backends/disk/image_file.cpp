@@ -110,6 +110,7 @@ std::uint64_t queue_attribute(dev_t device, const char* name) {
 Result<void> measure_device(ImageFile& image, const struct stat& status) {
     Geometry& geometry = image.geometry;
     unsigned physical = 0;
+    int logical = 0;
     if (::ioctl(image.main.get(), BLKGETSIZE64, &geometry.bytes) != 0) {
         return failed(image.path, std::string{"its size cannot be read: "} + std::strerror(errno));
     }
@@ -119,8 +120,9 @@ Result<void> measure_device(ImageFile& image, const struct stat& status) {
     const std::uint64_t most = std::max(queue_attribute(status.st_rdev, "discard_max_bytes"),
                                         queue_attribute(status.st_rdev, "write_zeroes_max_bytes"));
     geometry.discard = geometry.write_zeroes = !geometry.read_only && most != 0;
+    const bool known = ::ioctl(image.main.get(), BLKSSZGET, &logical) == 0 && logical >= 512;
     geometry.discard_granularity = static_cast<std::uint32_t>(
-        std::max<std::uint64_t>(queue_attribute(status.st_rdev, "discard_granularity"), 512));
+        std::max<std::uint64_t>(queue_attribute(status.st_rdev, "discard_granularity"), known ? logical : 512));
     return {};
 }
 

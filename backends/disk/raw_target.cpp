@@ -202,10 +202,22 @@ void RawTarget::allocate(Operation& operation) {
     if (!geometry_.discard || request.offset > bytes_there_ || request.length > bytes_there_ - request.offset) {
         return fail_later(operation, geometry_.discard ? beyond_end : -EOPNOTSUPP);
     }
+    std::uint64_t begin = request.offset, end = request.offset + request.length;
+    if (image_.block_device && request.operation == disk::Operation::discard) {
+        // A device drops whole blocks, perhaps longer ones than the sectors that the guest sees; of the rest nothing is
+        // promised.
+        const std::uint64_t block = geometry_.discard_granularity;
+        begin = (begin + block - 1) / block * block;
+        end = end / block * block;
+        if (begin >= end) {
+            io_.prepare(operation, io_uring_prep_nop);
+            return;
+        }
+    }
     const bool zero = request.operation == disk::Operation::write_zeroes && zero_range_;
     io_.prepare(operation, io_uring_prep_fallocate, image_.main.get(),
-                (zero ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE) | FALLOC_FL_KEEP_SIZE,
-                static_cast<off_t>(request.offset), static_cast<off_t>(request.length));
+                (zero ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE) | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
+                static_cast<off_t>(end - begin));
 }
 
 void RawTarget::allocated(Operation& operation, int result) {

@@ -239,6 +239,37 @@ TEST(RawTargetAlignment, PartsOfBlocksAndWholeOnesAgree) {
     EXPECT_TRUE(file.contents() == model);
 }
 
+/// A device refuses what is not whole blocks of its own, which the guest need not know.
+TEST(RawTargetAlignment, ADeviceIsAskedToDiscardWholeBlocksOnly) {
+    const TemporaryImage file{1 << 20};
+    FakeGuest guest;
+    disk::DiskSpec spec;
+    spec.target = file.path;
+    auto image = disk::open_image(spec);
+    ASSERT_TRUE(image.ok());
+    if (!image->geometry.discard) {
+        GTEST_SKIP() << "no holes on this file system";
+    }
+    image->block_device = true;
+    image->geometry.discard_granularity = 4096;
+    disk::RawTarget target{*image, *guest.io};
+    const auto discard = [&](std::uint64_t offset, std::uint64_t length) {
+        Waiter waiter;
+        waiter.operation = disk::Operation::discard;
+        waiter.offset = offset;
+        waiter.length = length;
+        guest.on_io([&] { target.submit(waiter); });
+        return waiter.promise.get_future().get();
+    };
+    EXPECT_EQ(discard(512, 8192), 0);
+    EXPECT_EQ(discard(20480 + 512, 3072), 0) << "less than a block";
+    const auto now = file.contents();
+    for (std::size_t at = 0; at < 32768; ++at) {
+        const bool gone = at >= 4096 && at < 8192;
+        ASSERT_EQ(now[at], gone ? 0 : TemporaryImage::byte_at(at)) << at;
+    }
+}
+
 /// The kernel says once that it has lost pages. Here the flush that fails is that of a pipe, put in the image's place.
 TEST_P(RawTargetTest, AFlushAfterOneThatFailedVouchesForNothing) {
     disk::DiskSpec spec;
