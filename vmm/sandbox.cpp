@@ -83,8 +83,10 @@ public:
     explicit Rules(scmp_filter_ctx filter) : filter_{filter} {}
 
     void add(std::uint32_t action, int call) { keep(seccomp_rule_add(filter_, action, call, 0)); }
-    void add(std::uint32_t action, int call, scmp_arg_cmp test) {
-        keep(seccomp_rule_add_array(filter_, action, call, 1, &test));
+    void add(std::uint32_t action, int call, scmp_arg_cmp test) { add(action, call, {test}); }
+    /// If all of `tests` hold.
+    void add(std::uint32_t action, int call, std::initializer_list<scmp_arg_cmp> tests) {
+        keep(seccomp_rule_add_array(filter_, action, call, static_cast<unsigned>(tests.size()), tests.begin()));
     }
     /// 0, or the first refusal's errno.
     [[nodiscard]] int error() const { return error_; }
@@ -128,6 +130,11 @@ void add_conditional(Rules& rules) {
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), equal(0, static_cast<scmp_datum_t>(::getpid())));
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), equal(0, PR_SET_NAME));
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), equal(0, 0));
+    // Of the calling thread (backends/io/scheduling.hpp).
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_getscheduler), equal(0, 0));
+    for (const scmp_datum_t policy : {SCHED_OTHER, SCHED_BATCH}) {
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setscheduler), {equal(0, 0), equal(1, policy)});
+    }
     for (const scmp_datum_t option : {SO_PEERCRED, SO_ERROR}) {
         rules.add(SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), equal(2, option));
     }

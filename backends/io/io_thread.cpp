@@ -4,6 +4,7 @@
 #include "backends/io/counter.hpp"
 #include "backends/io/registered_memory.hpp"
 #include "backends/io/restricted_ring.hpp"
+#include "backends/io/scheduling.hpp"
 #include "support/unique_fd.hpp"
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -28,7 +30,6 @@ namespace {
 constexpr unsigned most_passes = 8; ///< over deferred work in one round
 
 // Of many operations under way, half may wait for each other for a moment: the disk still has the others to do.
-constexpr int many = 8;
 constexpr unsigned gathered_part = 2;
 constexpr unsigned most_gathered = 16;
 constexpr int depth_memory = 8; ///< rounds
@@ -185,6 +186,7 @@ private:
     std::unordered_map<const Delayed*, std::unique_ptr<Delayed>> delayed_;
     int under_way_ = 0;
     int depth_ = 0; ///< the most that were under way lately
+    Scheduling scheduling_;
     Clock::time_point round_began_ = Clock::now();
     std::chrono::nanoseconds round_cost_{}; ///< lately
     bool signal_due_ = false;
@@ -201,7 +203,6 @@ void UringThread::begin(Life life) {
         pthread_sigmask(SIG_SETMASK, &all, &before);
         thread_ = std::thread{[this] { run(); }};
         pthread_sigmask(SIG_SETMASK, &before, nullptr);
-        pthread_setname_np(thread_.native_handle(), "io");
     }
     call([this, &life] {
         life_ = std::move(life);
@@ -345,7 +346,11 @@ void UringThread::finish_round() {
 /// comes with completions to take.
 void UringThread::wait() {
     depth_ = std::max(under_way_, depth_ - (depth_ + depth_memory - 1) / depth_memory);
-    const unsigned several = depth_ < many ? 1 : std::min(static_cast<unsigned>(depth_) / gathered_part, most_gathered);
+    const unsigned several =
+        depth_ < Scheduling::many ? 1 : std::min(static_cast<unsigned>(depth_) / gathered_part, most_gathered);
+    if (scheduling_.adapt(depth_)) {
+        enters_.add();
+    }
     enters_.add();
     if (several == 1 && looks_.empty()) {
         (void)io_uring_submit_and_wait(ring_->ring(), 1);
@@ -387,6 +392,7 @@ void UringThread::round() {
 }
 
 void UringThread::run() {
+    (void)::prctl(PR_SET_NAME, "io");
     ring_->enable();
     wake_watch_.arm(wake_.get());
     run_posted();

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <thread>
@@ -59,6 +60,18 @@ TEST(Sandbox, SignalsNobodyByWayOfADescriptor) {
     EXPECT_EXIT(confined([] { return refused(::fcntl(0, F_SETSIG, SIGKILL) < 0); }), testing::ExitedWithCode(0), "");
     EXPECT_EXIT(confined([] { return ::fcntl(0, F_GETFL) >= 0 && ::fcntl(0, F_DUPFD_CLOEXEC, 3) >= 3 ? 0 : 1; }),
                 testing::ExitedWithCode(0), "");
+}
+
+TEST(Sandbox, SchedulesNobodyButTheThreadItself) {
+    SKIP_WHERE_INSTRUMENTED();
+    const auto set = [](pid_t whom, int policy) {
+        const sched_param none{};
+        return ::sched_setscheduler(whom, policy, &none) != 0;
+    };
+    EXPECT_EXIT(confined([&] { return !set(0, SCHED_BATCH) && !set(0, SCHED_OTHER) ? 0 : 1; }),
+                testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(confined([&] { return refused(set(0, SCHED_IDLE)); }), testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(confined([&] { return refused(set(::getppid(), SCHED_BATCH)); }), testing::ExitedWithCode(0), "");
 }
 
 TEST(Sandbox, MakesNoProcessAndNoCode) {
