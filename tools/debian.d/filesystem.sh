@@ -18,7 +18,7 @@ make_filesystem() {
     mkdir "$7"
     truncate -s "$4" "$6"
     # shellcheck disable=SC2016 # that shell's own variables
-    PATH=$PATH:/usr/sbin:/sbin with_owners bash -euo pipefail -c '
+    PATH=$PATH:/usr/sbin:/sbin PYTHON3=$PYTHON3 PARAPET_TOP=$PARAPET_TOP with_owners bash -euo pipefail -c '
         tar=$1 fs=$2 uuid=$3 layout=$5 file=$6 tree=$7
         tar --extract --numeric-owner --same-permissions --exclude=./dev/* --file="$tar" --directory="$tree"
         # What grub-mkconfig would have found on this disk.
