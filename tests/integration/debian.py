@@ -25,7 +25,7 @@ def fields():
 class Run:
     """A machine on a private copy of the image."""
 
-    def __init__(self, **keywords):
+    def __init__(self, extra=(), **keywords):
         self.made = fields()
         self.folder = tempfile.mkdtemp(prefix="parapet-debian-test-")
         self.image = os.path.join(self.folder, "root.img")
@@ -34,7 +34,7 @@ class Run:
         os.chmod(self.image, 0o600)
         self.machine = debian_machine.Machine(harness.PARAPET, self.image, self.made["key"], self.made["hosts"],
                                               limit=int(4 * PATIENCE * harness.options.factor),
-                                              extra=harness.home_options(), **keywords)
+                                              extra=[*harness.home_options(), *extra], **keywords)
 
     def __enter__(self):
         try:
@@ -104,6 +104,17 @@ def writes_survive_a_reboot():
         run.ssh("systemctl reboot --no-block", check=False)
         run.machine.wait_for_reboot(boot_id, PATIENCE * harness.options.factor)
         equal(run.ssh("sha256sum -c /root/sum"), "/root/data: OK", "the data after the reboot")
+        run.power_off()
+
+
+@of_machine
+def pv_grub_finds_the_disk():
+    """GRUB as the domain's kernel: its own blkfront reads the menu, the kernel and the ramdisk, and starts them."""
+    with Run(extra=["--kernel", harness.kernel("grub64")], append="") as run:
+        with open(run.machine.console, "rb") as file:
+            check(b"Loading initial ramdisk" in file.read(), "GRUB said nothing of what it loads")
+        cmdline = run.ssh("cat /proc/cmdline")
+        check("root=UUID=" in cmdline and "console=hvc0" in cmdline, f"the command line is {cmdline}")
         run.power_off()
 
 
