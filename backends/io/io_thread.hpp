@@ -103,9 +103,9 @@ public:
     virtual void under_way(int change) { (void)change; }
     /// Calls `what` in the next round, which begins in a moment even if nothing happens. False: this thread has no such
     /// rounds, ask for a signal. What looks has to stop doing so when nothing comes: Patience.
-    virtual bool look_again(std::function<void()> what) { return (void)what, false; }
+    virtual bool look_again(std::function<void()> what) = 0;
     /// How long waiting for more may take: some rounds' cost, within limits.
-    [[nodiscard]] virtual std::chrono::nanoseconds moment() const { return std::chrono::microseconds{50}; }
+    [[nodiscard]] virtual std::chrono::nanoseconds moment() const = 0;
     /// Index of the registered buffer that holds [data, data + length) of guest memory, registering that part of it if
     /// need be; -1 where it cannot be (no such memory, the limit of locked memory): use an ordinary read or write then.
     virtual int buffer_index(const void* data, std::size_t length) = 0;
