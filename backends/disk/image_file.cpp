@@ -120,9 +120,11 @@ Result<void> measure_device(ImageFile& image, const struct stat& status) {
     const std::uint64_t most = std::max(queue_attribute(status.st_rdev, "discard_max_bytes"),
                                         queue_attribute(status.st_rdev, "write_zeroes_max_bytes"));
     geometry.discard = geometry.write_zeroes = !geometry.read_only && most != 0;
-    const bool known = ::ioctl(image.main.get(), BLKSSZGET, &logical) == 0 && logical >= 512;
+    if (::ioctl(image.main.get(), BLKSSZGET, &logical) == 0 && logical >= 512) {
+        image.device_block = static_cast<std::uint32_t>(logical);
+    }
     geometry.discard_granularity = static_cast<std::uint32_t>(
-        std::max<std::uint64_t>(queue_attribute(status.st_rdev, "discard_granularity"), known ? logical : 512));
+        std::max<std::uint64_t>(queue_attribute(status.st_rdev, "discard_granularity"), image.device_block));
     return {};
 }
 

@@ -206,7 +206,7 @@ void RawTarget::allocate(Operation& operation) {
     if (image_.block_device && request.operation == disk::Operation::discard) {
         // A device drops whole blocks, perhaps longer ones than the sectors that the guest sees; of the rest nothing is
         // promised.
-        const std::uint64_t block = geometry_.discard_granularity;
+        const std::uint64_t block = image_.device_block;
         begin = (begin + block - 1) / block * block;
         end = end / block * block;
         if (begin >= end) {

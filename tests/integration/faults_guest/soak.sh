@@ -142,9 +142,11 @@ for name in $names; do
     workers="$workers $!"
     SEED=$((SEED + 1000))
 done
+failed=
 for worker in $workers; do
-    wait "$worker" || fail "a disk's jobs"
+    wait "$worker" || failed=yes # each disk says what it has found
 done
+[ -z "$failed" ] || fail "a disk's jobs"
 dmesg | grep -o "blkfront: xvd[^z].*"
 free -k | sed -n 's/^Mem: */soak: memory /p'
 echo "soak: well"

@@ -251,7 +251,7 @@ TEST(RawTargetAlignment, ADeviceIsAskedToDiscardWholeBlocksOnly) {
         GTEST_SKIP() << "no holes on this file system";
     }
     image->block_device = true;
-    image->geometry.discard_granularity = 4096;
+    image->device_block = 4096;
     disk::RawTarget target{*image, *guest.io};
     const auto discard = [&](std::uint64_t offset, std::uint64_t length) {
         Waiter waiter;
