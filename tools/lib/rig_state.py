@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Says on stderr what a rig that did not get done is doing: `rig_state.py FOLDER`, the folder of tools/laptop's run.
+"""Says on stderr what a rig that did not get done is doing: `rig_state.py FOLDER PROCESS`, the folder of tools/laptop's run
+and its QEMU.
 
 Its console's last lines, its timers' and CPUs' registers by QEMU's monitor, twice with a second between (a CPU that stands
 still shows the same RIP and a timer that is late stays late), and what QEMU's own threads wait for."""
@@ -13,16 +14,24 @@ import time
 QUERIES = ("info status", "info registers -a", "info lapic", "info pic")
 
 
-def ask(monitor, query):
-    """The monitor's answer, without the echo and the prompt; it may be cut off after 5 s."""
-    monitor.sendall(query.encode() + b"\n")
+PROMPT = b"\n(qemu) "
+
+
+def hear(monitor):
+    """What the monitor says until it prompts, 5 s at most."""
     text, end = b"", time.monotonic() + 5
-    while text.count(b"(qemu) ") < 1 and select.select([monitor], [], [], max(0, end - time.monotonic()))[0]:
+    while not text.endswith(PROMPT) and select.select([monitor], [], [], max(0, end - time.monotonic()))[0]:
         data = monitor.recv(65536)
         if not data:
             break
         text += data
-    lines = text.decode(errors="replace").replace("\r", "").split("\n")
+    return text
+
+
+def ask(monitor, query):
+    """The lines of the monitor's answer, without the echo and the prompt."""
+    monitor.sendall(query.encode() + b"\n")
+    lines = hear(monitor).decode(errors="replace").replace("\r", "").split("\n")
     dull = "(qemu)", "FPR", "XMM", "YMM", "FCW"
     return [line for line in lines[1:] if line and not line.startswith(dull) and " vec=0 " not in line]
 
@@ -49,7 +58,7 @@ def main():
     with socket.socket(socket.AF_UNIX) as monitor:
         monitor.settimeout(5)
         monitor.connect(work + "/monitor")
-        ask(monitor, "")
+        hear(monitor)  # its greeting
         for round_ in range(2):
             for query in QUERIES:
                 print(f"{query} ({round_ + 1} of 2):", *ask(monitor, query), sep="\n  | ", file=sys.stderr)
