@@ -8,7 +8,9 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <optional>
 #include <random>
+#include <span>
 #include <sys/stat.h>
 
 namespace parapet::disk_test {
@@ -18,6 +20,19 @@ struct Waiter final : disk::TargetRequest {
     void complete(int result) override { promise.set_value(result); }
     std::promise<int> promise;
 };
+
+/// Gives it to the target and waits for its end: 0, or -errno.
+int run(FakeGuest& guest, disk::DiskTarget& target, disk::Operation operation, std::uint64_t offset,
+        std::uint64_t length, std::span<const iovec> parts = {}, bool fua = false) {
+    Waiter waiter;
+    waiter.operation = operation;
+    waiter.offset = offset;
+    waiter.length = length;
+    waiter.segments = parts;
+    waiter.fua = fua;
+    guest.on_io([&] { target.submit(waiter); });
+    return waiter.promise.get_future().get();
+}
 
 class RawTargetTest : public testing::TestWithParam<disk::Cache> {
 protected:
@@ -32,24 +47,14 @@ protected:
         target = source->make_target(*guest.io);
     }
     int run(disk::Operation operation, std::uint64_t offset, std::vector<iovec> parts, bool fua = false) {
-        Waiter waiter;
-        waiter.operation = operation;
-        waiter.offset = offset;
-        waiter.fua = fua;
+        std::uint64_t length = 0;
         for (const iovec& part : parts) {
-            waiter.length += part.iov_len;
+            length += part.iov_len;
         }
-        waiter.segments = parts;
-        guest.on_io([&] { target->submit(waiter); });
-        return waiter.promise.get_future().get();
+        return disk_test::run(guest, *target, operation, offset, length, parts, fua);
     }
     int range(disk::Operation operation, std::uint64_t offset, std::uint64_t length) {
-        Waiter waiter;
-        waiter.operation = operation;
-        waiter.offset = offset;
-        waiter.length = length;
-        guest.on_io([&] { target->submit(waiter); });
-        return waiter.promise.get_future().get();
+        return disk_test::run(guest, *target, operation, offset, length);
     }
     void TearDown() override {
         guest.on_io([] {});
@@ -203,14 +208,23 @@ TEST_P(RawTargetTest, MovesToAnotherOwnerWithItsLock) {
     EXPECT_TRUE(disk::raw_kind().open(*spec).ok());
 }
 
-/// As on storage with blocks of 4096 bytes: parts of blocks go through the page cache, whole ones past it.
-TEST(RawTargetAlignment, PartsOfBlocksAndWholeOnesAgree) {
+/// An image that a test makes out to be on other storage than it is.
+class RawTargetAlignment : public testing::Test {
+protected:
+    void SetUp() override {
+        disk::DiskSpec spec;
+        spec.target = file.path;
+        auto opened = disk::open_image(spec);
+        ASSERT_TRUE(opened.ok());
+        image = *std::move(opened);
+    }
     const TemporaryImage file{1 << 18};
     FakeGuest guest;
-    disk::DiskSpec spec;
-    spec.target = file.path;
-    auto image = disk::open_image(spec);
-    ASSERT_TRUE(image.ok());
+    std::optional<disk::ImageFile> image;
+};
+
+/// As on storage with blocks of 4096 bytes: parts of blocks go through the page cache, whole ones past it.
+TEST_F(RawTargetAlignment, PartsOfBlocksAndWholeOnesAgree) {
     image->offset_alignment = image->memory_alignment = 4096;
     disk::RawTarget target{*image, *guest.io};
     std::vector<char> model = file.contents();
@@ -227,26 +241,15 @@ TEST(RawTargetAlignment, PartsOfBlocksAndWholeOnesAgree) {
             std::generate_n(static_cast<char*>(part.iov_base), length, [&] { return static_cast<char>(random()); });
             std::memcpy(model.data() + offset, part.iov_base, length);
         }
-        Waiter waiter;
-        waiter.operation = write ? disk::Operation::write : disk::Operation::read;
-        waiter.offset = offset;
-        waiter.length = length;
-        waiter.segments = {&part, 1};
-        guest.on_io([&] { target.submit(waiter); });
-        ASSERT_EQ(waiter.promise.get_future().get(), 0);
+        ASSERT_EQ(
+            run(guest, target, write ? disk::Operation::write : disk::Operation::read, offset, length, {&part, 1}), 0);
         ASSERT_EQ(std::memcmp(model.data() + offset, part.iov_base, length), 0) << turn;
     }
     EXPECT_TRUE(file.contents() == model);
 }
 
 /// A device refuses what is not whole blocks of its own, which the guest need not know.
-TEST(RawTargetAlignment, ADeviceIsAskedToDiscardWholeBlocksOnly) {
-    const TemporaryImage file{1 << 20};
-    FakeGuest guest;
-    disk::DiskSpec spec;
-    spec.target = file.path;
-    auto image = disk::open_image(spec);
-    ASSERT_TRUE(image.ok());
+TEST_F(RawTargetAlignment, ADeviceIsAskedToDiscardWholeBlocksOnly) {
     if (!image->geometry.discard) {
         GTEST_SKIP() << "no holes on this file system";
     }
@@ -254,12 +257,7 @@ TEST(RawTargetAlignment, ADeviceIsAskedToDiscardWholeBlocksOnly) {
     image->device_block = 4096;
     disk::RawTarget target{*image, *guest.io};
     const auto discard = [&](std::uint64_t offset, std::uint64_t length) {
-        Waiter waiter;
-        waiter.operation = disk::Operation::discard;
-        waiter.offset = offset;
-        waiter.length = length;
-        guest.on_io([&] { target.submit(waiter); });
-        return waiter.promise.get_future().get();
+        return run(guest, target, disk::Operation::discard, offset, length);
     };
     EXPECT_EQ(discard(512, 8192), 0);
     EXPECT_EQ(discard(20480 + 512, 3072), 0) << "less than a block";
