@@ -25,7 +25,7 @@ struct ImageFile {
     UniqueFd buffered; ///< without O_DIRECT; only if `direct`
     bool direct = false;
     bool block_device = false;
-    std::uint32_t device_block = 512;                             ///< a block device's own sectors, in bytes
+    std::uint32_t device_block = 512; ///< bytes; a block device's own sectors, of a file the least
     std::uint32_t offset_alignment = 512, memory_alignment = 512; ///< of direct I/O
     Geometry geometry;
     std::string note; ///< what the user may want to know: "no direct I/O on this file system"

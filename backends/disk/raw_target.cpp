@@ -203,7 +203,7 @@ void RawTarget::allocate(Operation& operation) {
         return fail_later(operation, geometry_.discard ? beyond_end : -EOPNOTSUPP);
     }
     std::uint64_t begin = request.offset, end = request.offset + request.length;
-    if (image_.block_device && request.operation == disk::Operation::discard) {
+    if (request.operation == disk::Operation::discard) {
         // A device drops whole blocks, perhaps longer ones than the sectors that the guest sees; of the rest nothing is
         // promised.
         const std::uint64_t block = image_.device_block;

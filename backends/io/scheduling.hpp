@@ -6,6 +6,7 @@
 // does not preempt, and runs at once where a CPU is idle (sched(7)); its share of the CPU is the same.
 #pragma once
 
+#include <optional>
 #include <sched.h>
 
 namespace parapet::io {
@@ -29,13 +30,13 @@ public:
 
 private:
     bool free() {
-        if (!known_) {
-            known_ = true;
+        if (!free_) {
             free_ = ::sched_getscheduler(0) == SCHED_OTHER;
         }
-        return free_;
+        return *free_;
     }
-    bool batch_ = false, known_ = false, free_ = false;
+    bool batch_ = false;
+    std::optional<bool> free_; ///< as it was at the first change
 };
 
 } // namespace parapet::io
