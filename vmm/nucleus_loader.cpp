@@ -72,8 +72,8 @@ void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t ar
     std::memcpy(stub + 15, &to_entry, 4);
 }
 
-/// `gate_mfn`: frame of the image's gate page, 0 where the home has none.
-void build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, unsigned vcpu,
+/// `gate_mfn`: frame of the image's gate page, 0 where the home has none. -> the area's first frame
+std::uint64_t build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, unsigned vcpu,
                 const ImageHeader& header, std::uint64_t gate_mfn) {
     const std::uint64_t va = area_va(vcpu);
     const std::uint64_t mfn = frames.take(area_frames);
@@ -92,6 +92,7 @@ void build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& table
     }
     tables.map(DESCRIPTOR_VA + vcpu * DESCRIPTOR_WINDOW_SIZE + 14 * page_size, mfn + AREA_GDT / page_size, 1,
                pte::data);
+    return mfn;
 }
 
 std::uint64_t entry_of(const ImageHeader& header, std::uint64_t vector) {
@@ -155,7 +156,7 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
         tables.map(DESCRIPTOR_VA + page * page_size, zero_mfn, 1, pte::rodata);
     }
     for (unsigned vcpu = 0; vcpu < request.nr_vcpus; vcpu++) {
-        build_area(ram, frames, tables, vcpu, place.header, gate_mfn);
+        place.area_mfns.push_back(build_area(ram, frames, tables, vcpu, place.header, gate_mfn));
     }
 
     const std::uint64_t word_pages = pages_for(layout.end() * sizeof(std::uint64_t));

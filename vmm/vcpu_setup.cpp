@@ -13,6 +13,7 @@ constexpr std::uint64_t cr0_value = 0x80050033; // PG AM WP NE ET MP PE
 constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 1 << 10, cr4_osxsave = 1 << 18;
 constexpr std::uint64_t efer_value = 0xd01; // NXE LMA LME SCE
 constexpr std::uint32_t msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_cstar = 0xc0000083, msr_sfmask = 0xc0000084;
+constexpr std::uint32_t msr_kvm_pv_eoi = 0x4b564d04; // Linux, Documentation/virt/kvm/x86/msr.rst
 constexpr std::uint64_t sfmask_value = 0x47700; // AC NT IOPL DF IF TF
 
 kvm_segment segment(std::uint16_t selector, std::uint8_t type, std::uint8_t dpl, bool code) {
@@ -111,7 +112,12 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     start.cstar = area + AREA_SYSCALL32_STUB;
     // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
     start.xcr0 = substrate.vm_xcr0;
-    return set_long_mode(vcpu, start);
+    if (auto set = set_long_mode(vcpu, start); !set) {
+        return set.error();
+    }
+    // A KVM that refuses never sets the word's bit, and the nucleus ends its interrupts by the APIC.
+    (void)vcpu.set_msrs({{msr_kvm_pv_eoi, (place.area_mfns.at(id) * page_size + AREA_PV_EOI) | 1}});
+    return {};
 }
 
 } // namespace parapet::vmm

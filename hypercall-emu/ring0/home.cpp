@@ -30,8 +30,7 @@ Domain the_domain;
 Machine the_machine;
 
 void take_interrupt(Vcpu& vcpu, u64 vector) {
-    note_interrupt(vcpu, vector);
-    if (vector != doorbell::SPURIOUS_VECTOR) {
+    if (note_interrupt(vcpu, vector)) {
         write_msr(msr::X2APIC_EOI, 0);
     }
 }

@@ -129,8 +129,7 @@ extern "C" void ring3_enter(Vcpu& vcpu) {
     }
     const u64 why = vcpu.regs->vector;
     if (why >= 32 && why < 256) {
-        note_interrupt(vcpu, why);
-        if (why != doorbell::SPURIOUS_VECTOR) {
+        if (note_interrupt(vcpu, why)) {
             queue_msr(vcpu, msr::X2APIC_EOI, 0);
         }
     } else if (why == 1) {
@@ -221,8 +220,7 @@ extern "C" void ring3_call(Vcpu& vcpu) {
 /// An interrupt or exception at ring 0.
 extern "C" void ring3_nested(NestedFrame& frame, Vcpu& vcpu) {
     if (frame.vector >= 32) {
-        note_interrupt(vcpu, frame.vector);
-        if (frame.vector != doorbell::SPURIOUS_VECTOR) {
+        if (note_interrupt(vcpu, frame.vector)) {
             write_msr(msr::X2APIC_EOI, 0);
         }
         return;

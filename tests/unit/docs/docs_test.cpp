@@ -88,6 +88,7 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"AREA_CORE_STACK", AREA_CORE_STACK},
         {"AREA_GDT", AREA_GDT},
         {"AREA_TSS", AREA_TSS},
+        {"AREA_PV_EOI", AREA_PV_EOI},
         {"AREA_IST_END", AREA_IST_END},
         {"AREA_CONTROL", AREA_CONTROL},
         {"AREA_REGS", AREA_REGS},
