@@ -59,7 +59,7 @@ void kick(Vcpu& vcpu);
 void init_time(Domain& domain);
 void init_vcpu_time(Vcpu& vcpu);
 [[nodiscard]] u64 system_time_ns(Domain& domain);
-/// Arm the hardware timer for the earliest deadline of this vCPU (queues an ExitWork MSR write).
+/// See to it that the hardware timer fires at the earliest deadline of this vCPU (may queue an ExitWork MSR write).
 void arm_timer(Vcpu& vcpu);
 /// The timer interrupt came: raise VIRQ_TIMER for what has expired, and re-arm.
 void timer_expired(Vcpu& vcpu);

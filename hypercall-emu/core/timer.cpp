@@ -93,11 +93,12 @@ void arm_timer(Vcpu& vcpu) {
         }
     }
     const u64 tsc = deadline == NEVER ? NEVER : tsc_at(vcpu.domain->clock, deadline);
-    const u64 wanted = tsc == NEVER ? 0 : tsc; // 0 switches the hardware timer off
-    if (wanted == vcpu.armed_tsc)
+    // Each change is an exit. A timer that is armed too early stays so, and its interrupt arms it anew: a guest that goes
+    // to sleep puts its tick off, and sets it as it was when a disk's answer wakes it up.
+    if (tsc == NEVER || (vcpu.armed_tsc != 0 && vcpu.armed_tsc <= tsc))
         return;
-    vcpu.armed_tsc = wanted;
-    queue_msr(vcpu, IA32_TSC_DEADLINE, wanted);
+    vcpu.armed_tsc = tsc;
+    queue_msr(vcpu, IA32_TSC_DEADLINE, tsc);
 }
 
 void timer_expired(Vcpu& vcpu) {

