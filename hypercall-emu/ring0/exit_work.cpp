@@ -31,15 +31,6 @@ void load_guest_ldt(Vcpu& vcpu, u32 entries) {
     load_ldt(doorbell::NUCLEUS_LDT);
 }
 
-/// KVM sets the word's bit with an interrupt that may be ended by clearing it, and takes it back when it looks at any
-/// exit: so test and clear are one instruction.
-bool end_by_word(Vcpu& vcpu) {
-    u32& word = *reinterpret_cast<u32*>(reinterpret_cast<u8*>(&vcpu) + doorbell::AREA_PV_EOI);
-    bool was_set;
-    asm volatile("btrl $0, %1" : "=@ccc"(was_set), "+m"(word));
-    return was_set;
-}
-
 } // namespace
 
 void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
@@ -60,17 +51,6 @@ void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
             wait_for_interrupt(); // the vmm does not let us run again
         }
     }
-}
-
-bool note_interrupt(Vcpu& vcpu, u64 vector) {
-    if (vector == doorbell::TIMER_VECTOR) {
-        vcpu.irq_bits |= Vcpu::IRQ_TIMER;
-    } else if (vector == doorbell::MAILBOX_VECTOR) {
-        vcpu.irq_bits |= Vcpu::IRQ_MAILBOX;
-    } else if (vector == doorbell::WAKE_VECTOR) {
-        vcpu.irq_bits |= Vcpu::IRQ_WAKE;
-    }
-    return vector != doorbell::SPURIOUS_VECTOR && !end_by_word(vcpu);
 }
 
 void start_local_apic() {

@@ -11,9 +11,6 @@ inline constexpr u32 RARE_EXIT_WORK =
     ExitWork::DEBUG_REGS | ExitWork::SET_TS | ExitWork::LOAD_LDT | ExitWork::LOAD_GS_SELECTOR | ExitWork::STOP;
 
 void do_rare_exit_work(Vcpu& vcpu, u32 flags);
-/// Note an interrupt in Vcpu::irq_bits, and end it by the PV EOI word where KVM allows that, which saves an exit. True:
-/// it is still to be ended at the local APIC.
-[[nodiscard]] bool note_interrupt(Vcpu& vcpu, u64 vector);
 /// Switch the local APIC on, with the timer in TSC-deadline mode.
 void start_local_apic();
 

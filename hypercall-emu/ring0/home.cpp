@@ -5,6 +5,7 @@
 #include "hypercall-emu/core/start.hpp"
 #include "hypercall-emu/ring0/asm_offsets.hpp"
 #include "hypercall-emu/ring0/exit_work.hpp"
+#include "hypercall-emu/ring0/interrupt.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
 
 namespace parapet::nucleus {
@@ -131,6 +132,7 @@ extern "C" void ring0_start(Vcpu& vcpu) {
 extern "C" void ring0_nested(NestedFrame& frame, Vcpu& vcpu) {
     if (frame.vector >= 32) {
         take_interrupt(vcpu, frame.vector);
+        frame.rip = end_wait(frame.rip);
         return;
     }
     for (const FaultFixup* fixup = ring0_fixups; fixup != ring0_fixups_end; fixup++) {

@@ -4,6 +4,7 @@
 #include "hypercall-emu/core/services.hpp"
 #include "hypercall-emu/core/start.hpp"
 #include "hypercall-emu/ring0/exit_work.hpp"
+#include "hypercall-emu/ring0/interrupt.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
 #include "hypercall-emu/ring3/control.hpp"
 #include "pv-abi/arch.hpp"
@@ -223,6 +224,7 @@ extern "C" void ring3_nested(NestedFrame& frame, Vcpu& vcpu) {
         if (note_interrupt(vcpu, frame.vector)) {
             write_msr(msr::X2APIC_EOI, 0);
         }
+        frame.rip = end_wait(frame.rip);
         return;
     }
     if (frame.rip == reinterpret_cast<u64>(ring0_load_gs_fault)) {
