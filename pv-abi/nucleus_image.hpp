@@ -34,7 +34,8 @@ inline constexpr uint64_t AREA_CORE_STACK = 0x4000; ///< grows down from its end
 inline constexpr uint64_t AREA_CORE_STACK_END = 0x8000;
 inline constexpr uint64_t AREA_GDT = 0x8000; ///< the nucleus's page of the GDT window, descriptors from 0xe000 on
 inline constexpr uint64_t AREA_TSS = 0x9000;
-inline constexpr uint64_t AREA_PV_EOI = 0x9800; ///< uint32_t: KVM's PV EOI word (Linux, Documentation/virt/kvm/x86/msr.rst)
+inline constexpr uint64_t AREA_PV_EOI =
+    0x9800; ///< uint32_t: KVM's PV EOI word (Linux, Documentation/virt/kvm/x86/msr.rst)
 inline constexpr uint64_t AREA_IST_END = 0xb000; ///< stack of the double fault, one page
 inline constexpr uint64_t AREA_ENTRY_END =
     0xc000; ///< stack of entries from ring 3 (TSS.RSP0), one page; Regs at its end

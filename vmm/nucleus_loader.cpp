@@ -74,7 +74,7 @@ void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t ar
 
 /// `gate_mfn`: frame of the image's gate page, 0 where the home has none. -> the area's first frame
 std::uint64_t build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, unsigned vcpu,
-                const ImageHeader& header, std::uint64_t gate_mfn) {
+                         const ImageHeader& header, std::uint64_t gate_mfn) {
     const std::uint64_t va = area_va(vcpu);
     const std::uint64_t mfn = frames.take(area_frames);
     tables.map(va, mfn, area_frames, pte::data);

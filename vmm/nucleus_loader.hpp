@@ -30,7 +30,7 @@ struct NucleusPlace {
     std::uint64_t stub_root_mfn = 0;
     std::uint64_t shared_info_mfn = 0;
     std::vector<std::uint64_t> area_mfns; ///< first frame of each vCPU's area
-    std::uint64_t domain_first = 0; ///< first frame of RAM (by order, not MFN) that is the domain's
+    std::uint64_t domain_first = 0;       ///< first frame of RAM (by order, not MFN) that is the domain's
 };
 
 struct NucleusRequest {

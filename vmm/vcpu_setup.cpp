@@ -14,7 +14,7 @@ constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 
 constexpr std::uint64_t efer_value = 0xd01; // NXE LMA LME SCE
 constexpr std::uint32_t msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_cstar = 0xc0000083, msr_sfmask = 0xc0000084;
 constexpr std::uint32_t msr_kvm_pv_eoi = 0x4b564d04; // Linux, Documentation/virt/kvm/x86/msr.rst
-constexpr std::uint64_t sfmask_value = 0x47700; // AC NT IOPL DF IF TF
+constexpr std::uint64_t sfmask_value = 0x47700;      // AC NT IOPL DF IF TF
 
 kvm_segment segment(std::uint16_t selector, std::uint8_t type, std::uint8_t dpl, bool code) {
     kvm_segment result{};

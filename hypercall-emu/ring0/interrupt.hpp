@@ -9,8 +9,8 @@
 namespace parapet::nucleus {
 
 /// End the interrupt by the vCPU's PV EOI word (MSR_KVM_PV_EOI_EN: Linux, Documentation/virt/kvm/x86/msr.rst). KVM sets
-/// the word's bit with an interrupt that may be ended by clearing it, and looks at it, and may take it back, at any exit:
-/// so test and clear are one instruction.
+/// the word's bit with an interrupt that may be ended by clearing it, and looks at it, and may take it back, at any
+/// exit: so test and clear are one instruction.
 inline bool end_by_word(Vcpu& vcpu) {
     u32& word = *reinterpret_cast<u32*>(reinterpret_cast<u8*>(&vcpu) + doorbell::AREA_PV_EOI);
     bool was_set;
@@ -31,9 +31,9 @@ inline bool end_by_word(Vcpu& vcpu) {
     return vector != doorbell::SPURIOUS_VECTOR && !end_by_word(vcpu);
 }
 
-/// Where to go on after an interrupt at ring 0, which came at `rip`: in wait_for_interrupt(), there is no other place. STI
-/// holds it back until HLT has begun; an emulated processor may fail to (docs/substrates.md). At the HLT, then, the wait is
-/// over before it began: nothing else would end it.
+/// Where to go on after an interrupt at ring 0, which came at `rip`: in wait_for_interrupt(), there is no other place.
+/// STI holds it back until HLT has begun; an emulated processor may fail to (docs/substrates.md). At the HLT, then, the
+/// wait is over before it began: nothing else would end it.
 [[nodiscard]] inline u64 end_wait(u64 rip) {
     constexpr u8 HLT = 0xf4;
     return *reinterpret_cast<const u8*>(rip) == HLT ? rip + 1 : rip;
