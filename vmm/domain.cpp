@@ -142,8 +142,8 @@ Result<Assembled> assemble(const DomainConfig& config, DomainSources& sources, d
     if (auto set = set_up_vcpu(*vcpu, 0, place, sources.substrate(), sources.cpuid()); !set) {
         return set.error();
     }
-    auto domain = std::make_unique<RunningDomain>(config, *std::move(ram), std::move(place), *built, *std::move(vm),
-                                                  *std::move(vcpu));
+    auto domain =
+        std::make_unique<RunningDomain>(config, *std::move(ram), place, *built, *std::move(vm), *std::move(vcpu));
     if (auto connected = domain->connect(uuid, sources); !connected) {
         return connected.error();
     }

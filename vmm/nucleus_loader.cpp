@@ -72,11 +72,10 @@ void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t ar
     std::memcpy(stub + 15, &to_entry, 4);
 }
 
-/// `gate_mfn`: frame of the image's gate page, 0 where the home has none. -> the area's first frame
-std::uint64_t build_area(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables, unsigned vcpu,
-                         const ImageHeader& header, std::uint64_t gate_mfn) {
+/// `mfn`: the area's first frame. `gate_mfn`: frame of the image's gate page, 0 where the home has none.
+void build_area(const GuestRam& ram, TableBuilder& tables, unsigned vcpu, std::uint64_t mfn, const ImageHeader& header,
+                std::uint64_t gate_mfn) {
     const std::uint64_t va = area_va(vcpu);
-    const std::uint64_t mfn = frames.take(area_frames);
     tables.map(va, mfn, area_frames, pte::data);
     const std::uint64_t stub_page = AREA_SYSCALL_STUB / page_size;
     tables.map(va + AREA_SYSCALL_STUB, mfn + stub_page, 1, pte::text);
@@ -92,7 +91,6 @@ std::uint64_t build_area(const GuestRam& ram, FrameAllocator& frames, TableBuild
     }
     tables.map(DESCRIPTOR_VA + vcpu * DESCRIPTOR_WINDOW_SIZE + 14 * page_size, mfn + AREA_GDT / page_size, 1,
                pte::data);
-    return mfn;
 }
 
 std::uint64_t entry_of(const ImageHeader& header, std::uint64_t vector) {
@@ -155,8 +153,9 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     for (std::uint64_t page = 0; page < request.nr_vcpus * DESCRIPTOR_WINDOW_SIZE / page_size; page++) {
         tables.map(DESCRIPTOR_VA + page * page_size, zero_mfn, 1, pte::rodata);
     }
+    place.first_area_mfn = frames.take(request.nr_vcpus * area_frames);
     for (unsigned vcpu = 0; vcpu < request.nr_vcpus; vcpu++) {
-        place.area_mfns.push_back(build_area(ram, frames, tables, vcpu, place.header, gate_mfn));
+        build_area(ram, tables, vcpu, place.first_area_mfn + vcpu * area_frames, place.header, gate_mfn);
     }
 
     const std::uint64_t word_pages = pages_for(layout.end() * sizeof(std::uint64_t));

@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <span>
-#include <vector>
 
 namespace parapet::vmm {
 
@@ -29,8 +28,8 @@ struct NucleusPlace {
     std::uint64_t domain_first_mfn = 0; ///< no frame below it is the domain's
     std::uint64_t stub_root_mfn = 0;
     std::uint64_t shared_info_mfn = 0;
-    std::vector<std::uint64_t> area_mfns; ///< first frame of each vCPU's area
-    std::uint64_t domain_first = 0;       ///< first frame of RAM (by order, not MFN) that is the domain's
+    std::uint64_t first_area_mfn = 0; ///< of vCPU 0's area; the others follow, AREA_END bytes each
+    std::uint64_t domain_first = 0;   ///< first frame of RAM (by order, not MFN) that is the domain's
 };
 
 struct NucleusRequest {

@@ -41,8 +41,8 @@ class RunningDomain : private control::DomainLife {
 public:
     RunningDomain(const DomainConfig& config, GuestRam ram, NucleusPlace place, BuiltDomain built, KvmVm vm,
                   KvmVcpu vcpu)
-        : config_{config}, ram_{std::move(ram)}, place_{std::move(place)}, built_{built}, vm_{std::move(vm)},
-          vcpu_{std::move(vcpu)} {}
+        : config_{config}, ram_{std::move(ram)}, place_{place}, built_{built}, vm_{std::move(vm)}, vcpu_{std::move(
+                                                                                                       vcpu)} {}
 
     /// Connect store, console, doorbell and devices.
     Result<void> connect(const Uuid& uuid, DomainSources& sources);

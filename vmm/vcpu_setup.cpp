@@ -116,7 +116,7 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
         return set.error();
     }
     // A KVM that refuses never sets the word's bit, and the nucleus ends its interrupts by the APIC.
-    (void)vcpu.set_msrs({{msr_kvm_pv_eoi, (place.area_mfns.at(id) * page_size + AREA_PV_EOI) | 1}});
+    (void)vcpu.set_msrs({{msr_kvm_pv_eoi, (place.first_area_mfn * page_size + id * AREA_END + AREA_PV_EOI) | 1}});
     return {};
 }
 
