@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypercall-emu/ring0/exit_work.hpp"
 
+#include "hypercall-emu/ring0/interrupt.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
 #include "pv-abi/doorbell.hpp"
 #include "pv-abi/nucleus_image.hpp"
@@ -50,6 +51,12 @@ void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
         for (;;) {
             wait_for_interrupt(); // the vmm does not let us run again
         }
+    }
+}
+
+void take_interrupt(Vcpu& vcpu, u64 vector) {
+    if (note_interrupt(vcpu, vector)) {
+        write_msr(msr::X2APIC_EOI, 0);
     }
 }
 

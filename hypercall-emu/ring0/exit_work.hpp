@@ -11,6 +11,8 @@ inline constexpr u32 RARE_EXIT_WORK =
     ExitWork::DEBUG_REGS | ExitWork::SET_TS | ExitWork::LOAD_LDT | ExitWork::LOAD_GS_SELECTOR | ExitWork::STOP;
 
 void do_rare_exit_work(Vcpu& vcpu, u32 flags);
+/// An interrupt, at ring 0: note it and end it (interrupt.hpp).
+void take_interrupt(Vcpu& vcpu, u64 vector);
 /// Switch the local APIC on, with the timer in TSC-deadline mode.
 void start_local_apic();
 

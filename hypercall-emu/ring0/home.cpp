@@ -30,12 +30,6 @@ struct NestedFrame {
 Domain the_domain;
 Machine the_machine;
 
-void take_interrupt(Vcpu& vcpu, u64 vector) {
-    if (note_interrupt(vcpu, vector)) {
-        write_msr(msr::X2APIC_EOI, 0);
-    }
-}
-
 /// Everything but BLOCK, which is returned to the caller.
 void do_exit_work(Vcpu& vcpu) {
     ExitWork& work = vcpu.work;

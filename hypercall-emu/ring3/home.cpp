@@ -221,9 +221,7 @@ extern "C" void ring3_call(Vcpu& vcpu) {
 /// An interrupt or exception at ring 0.
 extern "C" void ring3_nested(NestedFrame& frame, Vcpu& vcpu) {
     if (frame.vector >= 32) {
-        if (note_interrupt(vcpu, frame.vector)) {
-            write_msr(msr::X2APIC_EOI, 0);
-        }
+        take_interrupt(vcpu, frame.vector);
         frame.rip = end_wait(frame.rip);
         return;
     }
