@@ -92,12 +92,11 @@ void arm_timer(Vcpu& vcpu) {
             deadline = earliest_deadline(vcpu);
         }
     }
-    const u64 tsc = deadline == NEVER ? NEVER : tsc_at(vcpu.domain->clock, deadline);
+    const u64 tsc = tsc_at(vcpu.domain->clock, deadline);
     // Each change is an exit. A timer that is armed too early stays so, and its interrupt arms it anew: a guest that
     // goes to sleep puts its tick off, and sets it as it was when a disk's answer wakes it up.
     // One whose time has passed is not relied upon: should its interrupt be lost, the next deadline is there.
-    const bool armed = vcpu.armed_tsc > vcpu.domain->machine->read_tsc();
-    if (tsc == NEVER || (armed && vcpu.armed_tsc <= tsc))
+    if (tsc == NEVER || (vcpu.armed_tsc <= tsc && vcpu.armed_tsc > vcpu.domain->machine->read_tsc()))
         return;
     vcpu.armed_tsc = tsc;
     queue_msr(vcpu, IA32_TSC_DEADLINE, tsc);
