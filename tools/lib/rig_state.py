@@ -12,8 +12,6 @@ import sys
 import time
 
 QUERIES = ("info status", "info registers -a", "info lapic", "info pic")
-
-
 PROMPT = b"\n(qemu) "
 
 
