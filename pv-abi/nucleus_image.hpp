@@ -47,7 +47,11 @@ inline constexpr uint64_t AREA_SYSCALL32_STUB = 0xc020; ///< CSTAR
 inline constexpr uint64_t AREA_GATE = 0xd000;           ///< data of the vCPU's system-call gate
 inline constexpr uint64_t AREA_NMI_END = 0xe800;        ///< stack of NMI and machine check
 inline constexpr uint64_t AREA_DEBUG_END = 0xf000; ///< stack of #DB: one may arrive before SYSCALL's stub has a stack
-inline constexpr uint64_t AREA_END = 0xf000;
+inline constexpr uint64_t AREA_END = 0xf000;       ///< of the area's own frames
+/// Windows in which the frames of the guest's descriptor tables are mapped.
+inline constexpr uint64_t AREA_GDT_WINDOW = 0x10000; ///< 14 guest pages, then two of the nucleus
+inline constexpr uint64_t AREA_LDT_WINDOW = 0x20000;
+inline constexpr uint64_t AREA_WINDOWS_END = 0x30000;
 
 // Selectors of the nucleus, in the GDT page above.
 inline constexpr uint16_t NUCLEUS_CS = 0xe008;

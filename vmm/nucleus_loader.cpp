@@ -11,8 +11,8 @@ using namespace doorbell;
 
 constexpr std::uint64_t first_frame = 16; // below it nothing: a stray zero is no address of ours
 constexpr std::uint64_t pool_frames = 128;
-constexpr std::uint64_t window_tables = MAX_VCPUS * DESCRIPTOR_WINDOW_SIZE / page_size / 512;
 constexpr std::uint64_t area_frames = AREA_END / page_size;
+constexpr std::uint64_t hot_tables = (VCPU_AREA_VA + MAX_VCPUS * VCPU_AREA_SIZE - NUCLEUS_VA + 512 * page_size - 1) / page_size / 512;
 
 std::uint64_t pages_for(std::uint64_t bytes) {
     return (bytes + page_size - 1) / page_size;
@@ -74,7 +74,7 @@ void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t ar
 
 /// `mfn`: the area's first frame. `gate_mfn`: frame of the image's gate page, 0 where the home has none.
 void build_area(const GuestRam& ram, TableBuilder& tables, unsigned vcpu, std::uint64_t mfn, const ImageHeader& header,
-                std::uint64_t gate_mfn) {
+                std::uint64_t gate_mfn, std::uint64_t zero_mfn) {
     const std::uint64_t va = area_va(vcpu);
     tables.map(va, mfn, area_frames, pte::data);
     const std::uint64_t stub_page = AREA_SYSCALL_STUB / page_size;
@@ -89,8 +89,10 @@ void build_area(const GuestRam& ram, TableBuilder& tables, unsigned vcpu, std::u
         tables.map(gate_va(vcpu), gate_mfn, 1, pte::text);
         tables.map(gate_va(vcpu) + page_size, mfn + AREA_GATE / page_size, 1, pte::rodata);
     }
-    tables.map(DESCRIPTOR_VA + vcpu * DESCRIPTOR_WINDOW_SIZE + 14 * page_size, mfn + AREA_GDT / page_size, 1,
-               pte::data);
+    for (std::uint64_t window = AREA_GDT_WINDOW; window < AREA_WINDOWS_END; window += page_size) {
+        tables.map(va + window, zero_mfn, 1, pte::rodata);
+    }
+    tables.map(va + AREA_GDT_WINDOW + 14 * page_size, mfn + AREA_GDT / page_size, 1, pte::data);
 }
 
 std::uint64_t entry_of(const ImageHeader& header, std::uint64_t vector) {
@@ -132,6 +134,10 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     FrameAllocator frames{first_frame};
     TableBuilder tables{ram, frames};
     place.stub_root_mfn = tables.root();
+    const std::uint64_t nucleus_l1 = frames.take(hot_tables);
+    for (std::uint64_t i = 0; i < hot_tables; i++) {
+        tables.set_l1(NUCLEUS_VA + i * 512 * page_size, nucleus_l1 + i);
+    }
     const std::uint64_t image_mfn = load_image(ram, frames, tables, image, place.header);
     const std::uint64_t gate_mfn =
         place.header.gate_text == 0 ? 0 : image_mfn + (place.header.gate_text - NUCLEUS_VA) / page_size;
@@ -145,17 +151,10 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     build_idt(ram.frame_as<std::uint64_t>(idt_mfn), place.header);
 
     const std::uint64_t zero_mfn = frames.take();
-    const std::uint64_t window_l1 = frames.take(window_tables);
-    for (std::uint64_t i = 0; i < window_tables; i++) {
-        tables.set_l1(DESCRIPTOR_VA + i * 512 * page_size, window_l1 + i);
-    }
-    tables.map(DESCRIPTOR_VA, zero_mfn, 0, pte::rodata);
-    for (std::uint64_t page = 0; page < request.nr_vcpus * DESCRIPTOR_WINDOW_SIZE / page_size; page++) {
-        tables.map(DESCRIPTOR_VA + page * page_size, zero_mfn, 1, pte::rodata);
-    }
     place.first_area_mfn = frames.take(request.nr_vcpus * area_frames);
     for (unsigned vcpu = 0; vcpu < request.nr_vcpus; vcpu++) {
-        build_area(ram, tables, vcpu, place.first_area_mfn + vcpu * area_frames, place.header, gate_mfn);
+        build_area(ram, tables, vcpu, place.first_area_mfn + vcpu * area_frames, place.header, gate_mfn,
+                   zero_mfn);
     }
 
     const std::uint64_t word_pages = pages_for(layout.end() * sizeof(std::uint64_t));
@@ -170,7 +169,7 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     tables.map_large(DIRECTMAP_VA, 0, (layout.end() + 511) / 512, pte::data);
 
     // Only the guest's view of the m2p is for ring 3; all else of the hole is the nucleus's.
-    for (const std::uint64_t slot : {NUCLEUS_SLOT, DIRECTMAP_SLOT, DESCRIPTOR_SLOT}) {
+    for (const std::uint64_t slot : {NUCLEUS_SLOT, DIRECTMAP_SLOT}) {
         tables.set_slot_flags(slot, pte::user, 0);
     }
 
@@ -201,7 +200,7 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     boot.domain_first_mfn = place.domain_first_mfn;
     boot.core_root_mfn = core_root;
     boot.stub_root_mfn = place.stub_root_mfn;
-    boot.descriptor_l1_mfn = window_l1;
+    boot.nucleus_l1_mfn = nucleus_l1;
     boot.zero_mfn = zero_mfn;
     boot.pool_first_mfn = pool;
     boot.pool_end_mfn = pool + pool_frames;

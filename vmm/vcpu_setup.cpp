@@ -99,7 +99,7 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     start.data = 0xe02b;
     start.tss = NUCLEUS_TSS;
     start.tss_base = area + AREA_TSS;
-    start.gdt = {DESCRIPTOR_VA + id * DESCRIPTOR_WINDOW_SIZE, 0xffff};
+    start.gdt = {area + AREA_GDT_WINDOW, 0xffff};
     start.idt = {IDT_VA, 0xfff};
     start.root = place.stub_root_mfn * page_size;
     start.rip = place.header.boot_entry;

@@ -6,6 +6,7 @@
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/nucleus_image.hpp"
 
 namespace parapet::nucleus {
 
@@ -14,13 +15,13 @@ namespace {
 constexpr u64 DESCRIPTOR_PRESENT = 1ULL << 47;
 constexpr u64 DESCRIPTOR_CODE_OR_DATA = 1ULL << 44;
 constexpr u64 DESCRIPTOR_RING3 = 3ULL << 45;
-constexpr unsigned PAGES_PER_VCPU = doorbell::DESCRIPTOR_WINDOW_SIZE / PAGE_SIZE;
-constexpr unsigned LDT_FIRST_PAGE = doorbell::GDT_WINDOW_SIZE / PAGE_SIZE;
+constexpr unsigned LDT_FIRST_PAGE = (doorbell::AREA_LDT_WINDOW - doorbell::AREA_GDT_WINDOW) / PAGE_SIZE;
 
-/// The L1 entry that maps a page of this vCPU's window. The tables of all windows are contiguous.
+/// The L1 entry that maps a page of this vCPU's windows. The tables of all areas are contiguous.
 Pte* window_slot(Vcpu& vcpu, unsigned page) {
     const Domain& domain = *vcpu.domain;
-    return domain.machine->table(Mfn{domain.boot->descriptor_l1_mfn}) + vcpu.id * PAGES_PER_VCPU + page;
+    const u64 window = doorbell::VCPU_AREA_VA + vcpu.id * doorbell::VCPU_AREA_SIZE + doorbell::AREA_GDT_WINDOW;
+    return domain.machine->table(Mfn{domain.boot->nucleus_l1_mfn}) + (window - doorbell::NUCLEUS_VA) / PAGE_SIZE + page;
 }
 
 /// Map a window page and forget what was there. NO_MFN: zeroes.

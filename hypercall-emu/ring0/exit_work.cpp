@@ -25,7 +25,7 @@ void load_guest_ldt(Vcpu& vcpu, u32 entries) {
     u8* area = reinterpret_cast<u8*>(&vcpu);
     u64* gdt = reinterpret_cast<u64*>(area + doorbell::AREA_GDT);
     u64* slot = gdt + (doorbell::NUCLEUS_LDT & 0xfff) / sizeof(u64);
-    const u64 base = doorbell::DESCRIPTOR_VA + vcpu.id * doorbell::DESCRIPTOR_WINDOW_SIZE + doorbell::GDT_WINDOW_SIZE;
+    const u64 base = reinterpret_cast<u64>(area) + doorbell::AREA_LDT_WINDOW;
     const u64 limit = entries * 8ULL - 1;
     slot[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x82ULL << 40 | (base >> 24 & 0xff) << 56;
     slot[1] = base >> 32;

@@ -82,7 +82,6 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"M2P_WRITABLE_VA", M2P_WRITABLE_VA},
         {"HOST_USE_VA", HOST_USE_VA},
         {"DIRECTMAP_VA", DIRECTMAP_VA},
-        {"DESCRIPTOR_VA", DESCRIPTOR_VA},
         {"GATE_VA", GATE_VA},
         {"AREA_VCPU", AREA_VCPU},
         {"AREA_CORE_STACK", AREA_CORE_STACK},
@@ -98,6 +97,8 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"AREA_GATE", AREA_GATE},
         {"AREA_NMI_END", AREA_NMI_END},
         {"AREA_DEBUG_END", AREA_DEBUG_END},
+        {"AREA_GDT_WINDOW", AREA_GDT_WINDOW},
+        {"AREA_LDT_WINDOW", AREA_LDT_WINDOW},
     };
     std::map<std::string, std::uint64_t> page;
     for (const std::string& line : lines_of(read_file(source_dir() / "docs/architecture.md"))) {

@@ -59,7 +59,7 @@ class FakeVm {
 public:
     static constexpr u64 BASE = 0xffffffff80000000;
     static constexpr u64 FIRST_MFN = 256; ///< of the domain; below: the nucleus's frames
-    static constexpr u64 SHARED_INFO_MFN = 16, STUB_ROOT_MFN = 17, ZERO_MFN = 18, DESCRIPTOR_L1_MFN = 20;
+    static constexpr u64 SHARED_INFO_MFN = 16, STUB_ROOT_MFN = 17, ZERO_MFN = 18, NUCLEUS_L1_MFN = 20;
     static constexpr u64 POOL_FIRST_MFN = 32, POOL_END_MFN = 160;
 
     explicit FakeVm(const FakeVmOptions& options = {});

@@ -17,6 +17,7 @@
 #include "hypercall-emu/core/start.hpp"
 #include "pv-abi/memory.hpp"
 #include "pv-abi/mmu.hpp"
+#include "pv-abi/nucleus_image.hpp"
 #include "tests/unit/nucleus/fake_machine.hpp"
 
 namespace parapet::nucleus::test {
@@ -109,9 +110,9 @@ private:
     }
 
     void count_descriptors(u32 vcpu, std::vector<Held>& held) {
-        constexpr unsigned pages = doorbell::DESCRIPTOR_WINDOW_SIZE / PAGE_SIZE;
-        for (unsigned page = 0; page < pages; page++) {
-            const Pte entry = vm_.machine.table({FakeVm::DESCRIPTOR_L1_MFN})[vcpu * pages + page];
+        const u64 area = doorbell::VCPU_AREA_VA + vcpu * doorbell::VCPU_AREA_SIZE - doorbell::NUCLEUS_VA;
+        for (u64 at = area + doorbell::AREA_GDT_WINDOW; at < area + doorbell::AREA_WINDOWS_END; at += PAGE_SIZE) {
+            const Pte entry = vm_.machine.table({FakeVm::NUCLEUS_L1_MFN})[at / PAGE_SIZE];
             if (!entry.present() || entry.mfn() == Mfn{FakeVm::ZERO_MFN})
                 continue;
             held[entry.mfn().number].add(FrameType::descriptor);
