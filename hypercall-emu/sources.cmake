@@ -10,6 +10,7 @@ set(NUCLEUS_CORE_SOURCES
   core/port_io.cpp
   core/software_interrupt.cpp
   core/alu.cpp
+  core/area.cpp
   core/store.cpp
   core/page_table_trap.cpp
   core/bytes.cpp

@@ -12,7 +12,8 @@ using namespace doorbell;
 constexpr std::uint64_t first_frame = 16; // below it nothing: a stray zero is no address of ours
 constexpr std::uint64_t pool_frames = 128;
 constexpr std::uint64_t area_frames = AREA_END / page_size;
-constexpr std::uint64_t hot_tables = (VCPU_AREA_VA + MAX_VCPUS * VCPU_AREA_SIZE - NUCLEUS_VA + 512 * page_size - 1) / page_size / 512;
+constexpr std::uint64_t hot_tables =
+    (VCPU_AREA_VA + MAX_VCPUS * VCPU_AREA_SIZE - NUCLEUS_VA + 512 * page_size - 1) / page_size / 512;
 
 std::uint64_t pages_for(std::uint64_t bytes) {
     return (bytes + page_size - 1) / page_size;
@@ -72,19 +73,22 @@ void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t ar
     std::memcpy(stub + 15, &to_entry, 4);
 }
 
+/// `image`: the image's first byte.
+void write_syscall_stubs(std::byte* image, unsigned vcpu, const ImageHeader& header) {
+    const std::uint64_t stub = syscall_stub_va(header, vcpu);
+    std::byte* code = image + (stub - NUCLEUS_VA);
+    write_syscall_stub(code, stub, area_va(vcpu), header.syscall_entry);
+    write_syscall_stub(code + SYSCALL32_STUB_OFFSET, stub + SYSCALL32_STUB_OFFSET, area_va(vcpu),
+                       header.syscall32_entry);
+}
+
 /// `mfn`: the area's first frame. `gate_mfn`: frame of the image's gate page, 0 where the home has none.
-void build_area(const GuestRam& ram, TableBuilder& tables, unsigned vcpu, std::uint64_t mfn, const ImageHeader& header,
-                std::uint64_t gate_mfn, std::uint64_t zero_mfn) {
+void build_area(const GuestRam& ram, TableBuilder& tables, unsigned vcpu, std::uint64_t mfn, std::uint64_t gate_mfn,
+                std::uint64_t zero_mfn) {
     const std::uint64_t va = area_va(vcpu);
     tables.map(va, mfn, area_frames, pte::data);
-    const std::uint64_t stub_page = AREA_SYSCALL_STUB / page_size;
-    tables.map(va + AREA_SYSCALL_STUB, mfn + stub_page, 1, pte::text);
     fill_gdt(ram.frame_as<std::uint64_t>(mfn + AREA_GDT / page_size), va + AREA_TSS);
-    fill_tss(ram.frame(mfn + AREA_TSS / page_size), va);
-    std::byte* stubs = ram.frame(mfn + stub_page);
-    write_syscall_stub(stubs, va + AREA_SYSCALL_STUB, va, header.syscall_entry);
-    write_syscall_stub(stubs + (AREA_SYSCALL32_STUB - AREA_SYSCALL_STUB), va + AREA_SYSCALL32_STUB, va,
-                       header.syscall32_entry);
+    fill_tss(ram.frame(mfn) + AREA_TSS, va);
     if (gate_mfn != 0) {
         tables.map(gate_va(vcpu), gate_mfn, 1, pte::text);
         tables.map(gate_va(vcpu) + page_size, mfn + AREA_GATE / page_size, 1, pte::rodata);
@@ -153,8 +157,8 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     const std::uint64_t zero_mfn = frames.take();
     place.first_area_mfn = frames.take(request.nr_vcpus * area_frames);
     for (unsigned vcpu = 0; vcpu < request.nr_vcpus; vcpu++) {
-        build_area(ram, tables, vcpu, place.first_area_mfn + vcpu * area_frames, place.header, gate_mfn,
-                   zero_mfn);
+        write_syscall_stubs(ram.frame(image_mfn), vcpu, place.header);
+        build_area(ram, tables, vcpu, place.first_area_mfn + vcpu * area_frames, gate_mfn, zero_mfn);
     }
 
     const std::uint64_t word_pages = pages_for(layout.end() * sizeof(std::uint64_t));

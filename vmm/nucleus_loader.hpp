@@ -47,6 +47,11 @@ struct NucleusRequest {
     return doorbell::VCPU_AREA_VA + vcpu * doorbell::VCPU_AREA_SIZE;
 }
 
+/// Where a vCPU's SYSCALL arrives: LSTAR; CSTAR is SYSCALL32_STUB_OFFSET behind it.
+[[nodiscard]] constexpr std::uint64_t syscall_stub_va(const doorbell::ImageHeader& header, unsigned vcpu) {
+    return header.syscall_stubs + vcpu * doorbell::SYSCALL_STUB_SIZE;
+}
+
 /// The vCPU's system-call gate (home ring3).
 [[nodiscard]] constexpr std::uint64_t gate_va(unsigned vcpu) {
     return doorbell::GATE_VA + vcpu * doorbell::GATE_SIZE;

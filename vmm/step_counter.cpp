@@ -43,7 +43,8 @@ std::unique_ptr<StepCounter> StepCounter::from_environment(KvmVcpu& vcpu, const 
 }
 
 StepCounter::StepCounter(KvmVcpu& vcpu, const GuestRam& ram, const NucleusPlace& place, std::FILE* out)
-    : vcpu_{vcpu}, ram_{ram}, stub_root_mfn_{place.stub_root_mfn}, mailbox_{*place.mailbox}, out_{out} {}
+    : vcpu_{vcpu}, ram_{ram}, stub_root_mfn_{place.stub_root_mfn},
+      syscall_stub_{syscall_stub_va(place.header, 0)}, mailbox_{*place.mailbox}, out_{out} {}
 
 StepCounter::~StepCounter() {
     std::fclose(out_);
@@ -70,8 +71,8 @@ void StepCounter::begin(std::string operation) {
     for (unsigned vector = 0; vector < 256; vector++) {
         watch_entry(gate_target(vector), has_error_code(vector) ? 24 : 16);
     }
-    watch_entry(area_va(0) + AREA_SYSCALL_STUB, 0);
-    watch_entry(area_va(0) + AREA_SYSCALL32_STUB, 0);
+    watch_entry(syscall_stub_, 0);
+    watch_entry(syscall_stub_ + SYSCALL32_STUB_OFFSET, 0);
     kvm_regs regs{};
     (void)::ioctl(vcpu_.fd(), KVM_GET_REGS, &regs);
     previous_ = regs.rip;

@@ -56,6 +56,7 @@ private:
     KvmVcpu& vcpu_;
     const GuestRam& ram_;
     std::uint64_t stub_root_mfn_;
+    std::uint64_t syscall_stub_;
     const doorbell::Mailbox& mailbox_;
     std::FILE* out_;
 

@@ -108,8 +108,8 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     start.star = std::uint64_t{0xe023} << 48 | std::uint64_t{NUCLEUS_CS} << 32;
     // A SYSCALL that stays at ring 3 goes through the gate, which is there for it.
     const bool gate = place.header.gate_text != 0 && substrate.syscall_arrival == SyscallArrival::page_fault;
-    start.lstar = gate ? gate_va(id) : area + AREA_SYSCALL_STUB;
-    start.cstar = area + AREA_SYSCALL32_STUB;
+    start.lstar = gate ? gate_va(id) : syscall_stub_va(place.header, id);
+    start.cstar = syscall_stub_va(place.header, id) + SYSCALL32_STUB_OFFSET;
     // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
     start.xcr0 = substrate.vm_xcr0;
     if (auto set = set_long_mode(vcpu, start); !set) {

@@ -2,11 +2,11 @@
 // GDT and LDT of the guest; see descriptor.hpp.
 #include "hypercall-emu/core/descriptor.hpp"
 
+#include "hypercall-emu/core/area.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "pv-abi/arch.hpp"
-#include "pv-abi/nucleus_image.hpp"
 
 namespace parapet::nucleus {
 
@@ -17,22 +17,15 @@ constexpr u64 DESCRIPTOR_CODE_OR_DATA = 1ULL << 44;
 constexpr u64 DESCRIPTOR_RING3 = 3ULL << 45;
 constexpr unsigned LDT_FIRST_PAGE = (doorbell::AREA_LDT_WINDOW - doorbell::AREA_GDT_WINDOW) / PAGE_SIZE;
 
-/// The L1 entry that maps a page of this vCPU's windows. The tables of all areas are contiguous.
-Pte* window_slot(Vcpu& vcpu, unsigned page) {
-    const Domain& domain = *vcpu.domain;
-    const u64 window = doorbell::VCPU_AREA_VA + vcpu.id * doorbell::VCPU_AREA_SIZE + doorbell::AREA_GDT_WINDOW;
-    return domain.machine->table(Mfn{domain.boot->nucleus_l1_mfn}) + (window - doorbell::NUCLEUS_VA) / PAGE_SIZE + page;
-}
-
 /// Map a window page and forget what was there. NO_MFN: zeroes.
 void map_window_page(Vcpu& vcpu, unsigned page, Mfn mfn) {
     Domain& domain = *vcpu.domain;
     const Mfn zero{domain.boot->zero_mfn};
-    Pte* slot = window_slot(vcpu, page);
+    Pte* slot = area_slot(vcpu, doorbell::AREA_GDT_WINDOW + page * PAGE_SIZE);
     const Pte old = *slot;
     const Mfn target = mfn == NO_MFN ? zero : mfn;
     // Accessed bits of descriptors are written by the processor: guest pages are mapped writable, zeroes are not.
-    const u64 flags = Pte::PRESENT | Pte::ACCESSED | Pte::DIRTY | Pte::NX | (mfn == NO_MFN ? 0 : Pte::RW);
+    const u64 flags = AREA_PAGE_FLAGS | (mfn == NO_MFN ? 0 : Pte::RW);
     domain.machine->write_pte(slot, Pte::make(target, flags));
     vcpu.work.flags |= ExitWork::FLUSH_TLB;
     if (old.present() && old.mfn() != zero) {

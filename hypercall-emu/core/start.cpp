@@ -2,6 +2,7 @@
 // First steps of the core; see start.hpp.
 #include "hypercall-emu/core/start.hpp"
 
+#include "hypercall-emu/core/area.hpp"
 #include "hypercall-emu/core/free_frames.hpp"
 #include "hypercall-emu/core/grant_table.hpp"
 #include "hypercall-emu/core/mm.hpp"
@@ -84,7 +85,7 @@ bool start_domain(Domain& domain, Vcpu& vcpu, const doorbell::BootInfo& boot) {
     vcpu.domain = &domain;
     vcpu.id = 0;
     vcpu.online = true;
-    vcpu.info = reinterpret_cast<u8*>(&domain.shared->vcpu_info[0]);
+    place_info(vcpu, domain.shared_mfn, offsetof(abi::shared_info64, vcpu_info));
     vcpu.info_mfn = ~0ULL;
     vcpu.kernel_mode = 1;
     vcpu.kernel_root = NO_MFN;

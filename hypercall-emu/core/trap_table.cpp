@@ -11,8 +11,8 @@ namespace parapet::nucleus {
 Status do_set_trap_table(Vcpu& vcpu, const HypercallArgs& args) {
     GuestVa table{args.a[0]};
     if (table.address == 0) {
-        for (TrapHandler& handler : vcpu.traps)
-            handler = {};
+        for (unsigned vector = 0; vector < 256; vector++)
+            vcpu.set_trap(static_cast<u8>(vector), {});
         return 0;
     }
     for (unsigned done = 0;; done++) {
@@ -26,7 +26,7 @@ Status do_set_trap_table(Vcpu& vcpu, const HypercallArgs& args) {
             return 0;
         if (!is_guest_va(trap.address))
             return -abi::XEN_EINVAL;
-        vcpu.traps[trap.vector] = {.address = trap.address, .cs = ring3_selector(trap.cs), .flags = trap.flags};
+        vcpu.set_trap(trap.vector, {.address = trap.address, .cs = ring3_selector(trap.cs), .flags = trap.flags});
         table = table + sizeof(trap);
     }
 }

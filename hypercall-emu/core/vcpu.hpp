@@ -4,7 +4,9 @@
 
 #include "hypercall-emu/core/regs.hpp"
 #include "hypercall-emu/core/types.hpp"
+#include "pv-abi/nucleus_image.hpp"
 #include "pv-abi/shared_info.hpp"
+#include "pv-abi/trap.hpp"
 #include "pv-abi/vcpu.hpp"
 
 namespace parapet::nucleus {
@@ -92,11 +94,16 @@ struct Vcpu {
     ExitWork work;
     u8 kernel_mode; ///< 1: the guest kernel runs, 0: guest user mode
     u8 syscall_masks_events;
-    u8 fault_samples; ///< counts kernel faults of the fast path; at 0 the core has a look at one
-    u8 ts;            ///< CR0.TS as the guest set it
-    u32 irq_bits;     ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
-    u64 syscalls;     ///< counted by the fast path
-    u64 syscall_stub; ///< LSTAR, where SYSCALL may arrive as a page fault
+    u8 fault_samples;       ///< counts kernel faults of the fast path; at 0 the core has a look at one
+    u8 ts;                  ///< CR0.TS as the guest set it
+    u32 irq_bits;           ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
+    u64 syscalls;           ///< counted by the fast path
+    u64 syscall_stub;       ///< LSTAR, where SYSCALL may arrive as a page fault
+    TrapHandler page_fault; ///< traps[14] once more
+    u8* entry_info;         ///< vcpu_info, as the entry stubs see it (place_info)
+
+    /// The rest of the area's first page: TSS, entry stack and more, by their offsets (nucleus_image.hpp).
+    alignas(doorbell::AREA_TSS) u8 first_page[doorbell::AREA_ENTRY_END - doorbell::AREA_TSS];
     TrapHandler traps[256];
 
     static constexpr u32 IRQ_TIMER = 1, IRQ_MAILBOX = 2, IRQ_WAKE = 4;
@@ -154,6 +161,12 @@ struct Vcpu {
 
     /// Root that the guest runs on, as its mode says.
     [[nodiscard]] u64 current_root() const { return kernel_mode ? kernel_cr3 : user_cr3; }
+    void set_trap(u8 vector, const TrapHandler& handler) {
+        traps[vector] = handler;
+        if (vector == abi::TRAP_page_fault) {
+            page_fault = handler;
+        }
+    }
     [[nodiscard]] abi::vcpu_info64& info64() { return *reinterpret_cast<abi::vcpu_info64*>(info); }
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // vcpu_op: vCPUs up and down, their run states, timers and registered areas. VCPUOP_initialise is in vcpu_start.cpp.
+#include "hypercall-emu/core/area.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/mm.hpp"
@@ -100,9 +101,8 @@ Status register_info(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
     const Mfn mfn{op.mfn};
     if (!domain.frames.domain_owns(mfn) || acquire_type(vcpu, mfn, FrameType::writable) != 0)
         return -abi::XEN_EINVAL;
-    u8* info = static_cast<u8*>(domain.machine->frame(mfn)) + op.offset;
-    copy_bytes(info, target.info, sizeof(abi::vcpu_info64));
-    target.info = info;
+    copy_bytes(static_cast<u8*>(domain.machine->frame(mfn)) + op.offset, target.info, sizeof(abi::vcpu_info64));
+    place_info(target, mfn, op.offset);
     target.info_mfn = op.mfn;
     // An event may have been noted in the old place after the copy: let the guest look at every word.
     __atomic_store_n(&target.info64().evtchn_pending_sel, ~0ULL, __ATOMIC_SEQ_CST);

@@ -8,7 +8,6 @@
 #define OFF_KERNEL_CR3 24
 #define OFF_USER_CR3 32
 #define OFF_KERNEL_SP 40
-#define OFF_INFO 48
 #define OFF_SYSCALL_ENTRY 56
 #define OFF_WORK_FLAGS 64
 #define OFF_WORK_NR_MSRS 68
@@ -19,8 +18,9 @@
 #define OFF_FAULT_SAMPLES 186
 #define OFF_SYSCALLS 192
 #define OFF_SYSCALL_STUB 200
-#define OFF_PAGE_FAULT_ADDRESS 432
-#define OFF_PAGE_FAULT_FLAGS 442
+#define OFF_PAGE_FAULT_ADDRESS 208
+#define OFF_PAGE_FAULT_FLAGS 218
+#define OFF_INFO 224
 
 #define INFO_PENDING 0
 #define INFO_MASK 1
@@ -57,14 +57,14 @@
 
 #define AREA_MASK -65536
 #define AREA_CORE_STACK_TOP 0x8000
-#define AREA_ENTRY_TOP 0xc000
+#define AREA_ENTRY_TOP 0x1000
 
 #define WORK_SWAPGS 8
 #define WORK_WRITE_MSR 16
 
 /* Home ring3: struct Control at AREA_CONTROL. */
-#define AREA_CONTROL_OFFSET 0xb000
-#define AREA_REGS_OFFSET 0xb100
+#define AREA_CONTROL_OFFSET 0x300
+#define AREA_REGS_OFFSET 0x400
 #define CONTROL_LEAVING (AREA_CONTROL_OFFSET + 0)
 #define CONTROL_BUSY (AREA_CONTROL_OFFSET + 1)
 #define CONTROL_ZERO (AREA_CONTROL_OFFSET + 2)
@@ -77,7 +77,7 @@
 /* Upper halves of addresses: of the core's code, and of the system-call gate. */
 #define NUCLEUS_HIGH 0xffff8200
 #define GATE_HIGH 0xffff8380
-#define AREA_GATE_OFFSET 0xd000
+#define AREA_GATE_OFFSET 0xa000
 #define GATE_MODE 0
 #define GATE_USER_RSP 8
 #define GATE_SYSCALL_ENTRY 16
@@ -88,6 +88,9 @@
 #define HARDWARE_FRAME (AREA_ENTRY_TOP - 40)
 #define GATE_MODE_USER 1
 #define GATE_MODE_KERNEL 2
+
+/* Room for every vCPU's SYSCALL stubs, which the vmm writes. */
+#define SYSCALL_STUBS_SIZE 2048
 
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_FAILSAFE 0x102
@@ -111,16 +114,16 @@ static_assert(offsetof(Vcpu, cr3) == OFF_CR3);
 static_assert(offsetof(Vcpu, kernel_cr3) == OFF_KERNEL_CR3);
 static_assert(offsetof(Vcpu, user_cr3) == OFF_USER_CR3);
 static_assert(offsetof(Vcpu, kernel_sp) == OFF_KERNEL_SP);
-static_assert(offsetof(Vcpu, info) == OFF_INFO);
+static_assert(offsetof(Vcpu, entry_info) == OFF_INFO);
 static_assert(offsetof(Vcpu, syscall_entry) == OFF_SYSCALL_ENTRY);
 static_assert(offsetof(Vcpu, kernel_mode) == OFF_KERNEL_MODE);
 static_assert(offsetof(Vcpu, syscall_masks_events) == OFF_SYSCALL_MASKS);
 static_assert(offsetof(Vcpu, fault_samples) == OFF_FAULT_SAMPLES);
 static_assert(offsetof(Vcpu, syscalls) == OFF_SYSCALLS);
 static_assert(offsetof(Vcpu, syscall_stub) == OFF_SYSCALL_STUB);
-static_assert(offsetof(Vcpu, traps) + 14 * sizeof(TrapHandler) + offsetof(TrapHandler, address) ==
-              OFF_PAGE_FAULT_ADDRESS);
-static_assert(offsetof(Vcpu, traps) + 14 * sizeof(TrapHandler) + offsetof(TrapHandler, flags) == OFF_PAGE_FAULT_FLAGS);
+static_assert(offsetof(Vcpu, page_fault) + offsetof(TrapHandler, address) == OFF_PAGE_FAULT_ADDRESS);
+static_assert(offsetof(Vcpu, page_fault) + offsetof(TrapHandler, flags) == OFF_PAGE_FAULT_FLAGS);
+static_assert(offsetof(Vcpu, first_page) == doorbell::AREA_TSS && offsetof(Vcpu, traps) == doorbell::AREA_ENTRY_END);
 static_assert(offsetof(abi::vcpu_info64, evtchn_upcall_pending) == INFO_PENDING);
 static_assert(offsetof(abi::vcpu_info64, evtchn_upcall_mask) == INFO_MASK);
 static_assert(offsetof(abi::vcpu_info64, arch) + offsetof(abi::arch_vcpu_info64, cr2) == INFO_CR2);
@@ -156,6 +159,7 @@ static_assert(doorbell::VCPU_AREA_SIZE % static_cast<u64>(-(AREA_MASK)) == 0);
 static_assert(doorbell::AREA_END <= static_cast<u64>(-(AREA_MASK)));
 static_assert(doorbell::AREA_CORE_STACK_END == AREA_CORE_STACK_TOP);
 static_assert(doorbell::AREA_ENTRY_END == AREA_ENTRY_TOP);
+static_assert(doorbell::MAX_VCPUS * doorbell::SYSCALL_STUB_SIZE == SYSCALL_STUBS_SIZE);
 static_assert(sizeof(Vcpu) <= doorbell::AREA_CORE_STACK);
 static_assert(vector::SYSCALL == VECTOR_SYSCALL && vector::FAILSAFE == VECTOR_FAILSAFE &&
               vector::SYSCALL32 == VECTOR_SYSCALL32);

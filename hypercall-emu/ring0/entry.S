@@ -44,6 +44,12 @@ image_header:
     .quad 0
     .quad 0
     .quad page_fault
+    .quad syscall_stubs
+
+    .balign 64
+    .globl syscall_stubs
+syscall_stubs:                      /* each vCPU's own: only RIP tells a SYSCALL where its area is */
+    .skip SYSCALL_STUBS_SIZE
 
 /* The rest of Regs, below the vector; then the core's stack. rdi, rbx: vcpu. */
 .macro save_registers
@@ -114,6 +120,9 @@ vector_stubs:
     .set number, number + 1
     .endr
 
+
+/* What follows shares the image's first page with the stubs. */
+    .section .head, "ax", @progbits
 
     own_stack_entry save_and_enter
 
@@ -310,17 +319,15 @@ user_fault_stores_end:
     andb $1, %al
     movb %al, INFO_MASK(%rcx)
     leaq -64(%rdx), %rdx
-    movq %rdx, 56(%rsp)
-    movq at(OFF_PAGE_FAULT_ADDRESS, 72), %rax
-    movq %rax, 32(%rsp)
-    movq $SEL_USER_CS, 40(%rsp)
-    movq $SEL_USER_SS, 64(%rsp)
-    andl $~RFLAGS_ENTRY_CLEARS, 48(%rsp)
+    movq %rdx, 24(%rsp)             /* in place of the error code, which is stored */
+    movl 48(%rsp), %r11d
+    andl $~RFLAGS_ENTRY_CLEARS, %r11d
+    movq at(OFF_PAGE_FAULT_ADDRESS, 72), %rcx
     popq %rdx
-    popq %rcx
+    addq $8, %rsp                   /* rcx and r11 are in the guest's frame, and free here */
     popq %rax
-    addq $8, %rsp
-    jmp guest_iretq
+    popq %rsp
+    sysretq                         /* quicker than iretq, which reads descriptors; the handler's address is canonical */
 
 page_fault_of_kernel:
     incb at(OFF_FAULT_SAMPLES, 72)
@@ -432,6 +439,9 @@ load_gs_null:
     mfence
     swapgs
     ret
+
+    .globl entry_code_end
+entry_code_end:
 
 /* Faults that are expected: from, to (exclusive), where to go on. */
     .section .rodata

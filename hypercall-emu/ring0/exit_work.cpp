@@ -8,6 +8,10 @@
 
 namespace parapet::nucleus {
 
+extern "C" {
+[[gnu::visibility("hidden")]] extern const u8 syscall_stubs[];
+}
+
 namespace {
 
 void set_task_switched(bool set) {
@@ -33,6 +37,11 @@ void load_guest_ldt(Vcpu& vcpu, u32 entries) {
 }
 
 } // namespace
+
+u64 syscall_stub_va(const Vcpu& vcpu) {
+    const u64 number = (reinterpret_cast<u64>(&vcpu) - doorbell::VCPU_AREA_VA) / doorbell::VCPU_AREA_SIZE;
+    return reinterpret_cast<u64>(syscall_stubs) + number * doorbell::SYSCALL_STUB_SIZE;
+}
 
 void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
     if ((flags & ExitWork::DEBUG_REGS) != 0) {

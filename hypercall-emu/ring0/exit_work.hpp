@@ -10,6 +10,8 @@ namespace parapet::nucleus {
 inline constexpr u32 RARE_EXIT_WORK =
     ExitWork::DEBUG_REGS | ExitWork::SET_TS | ExitWork::LOAD_LDT | ExitWork::LOAD_GS_SELECTOR | ExitWork::STOP;
 
+/// Where this vCPU's SYSCALL arrives (entry.S: syscall_stubs).
+u64 syscall_stub_va(const Vcpu& vcpu);
 void do_rare_exit_work(Vcpu& vcpu, u32 flags);
 /// An interrupt, at ring 0: note it and end it (interrupt.hpp).
 void take_interrupt(Vcpu& vcpu, u64 vector);

@@ -115,7 +115,7 @@ extern "C" int ring0_hypercall(Vcpu& vcpu) {
 extern "C" void ring0_start(Vcpu& vcpu) {
     const auto& boot = *reinterpret_cast<const doorbell::BootInfo*>(doorbell::BOOT_INFO_VA);
     vcpu.regs = entry_regs(vcpu);
-    vcpu.syscall_stub = reinterpret_cast<u64>(&vcpu) + doorbell::AREA_SYSCALL_STUB;
+    vcpu.syscall_stub = syscall_stub_va(vcpu);
     connect_machine(the_machine, the_domain, vcpu, boot);
     start_local_apic();
     (void)start_domain(the_domain, vcpu, boot);

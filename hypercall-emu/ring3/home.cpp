@@ -167,7 +167,7 @@ extern "C" void ring3_start(Vcpu& vcpu) {
     const doorbell::BootInfo& boot = boot_info();
     const u64 area = reinterpret_cast<u64>(&vcpu);
     vcpu.regs = reinterpret_cast<Regs*>(area + AREA_REGS_OFFSET);
-    vcpu.syscall_stub = area + doorbell::AREA_SYSCALL_STUB;
+    vcpu.syscall_stub = syscall_stub_va(vcpu);
     connect_machine(the_machine, the_domain, vcpu, boot);
     Control& control = control_of(vcpu);
     control.core_cr3 = boot.core_root_mfn << PAGE_SHIFT;

@@ -92,13 +92,12 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"AREA_CONTROL", AREA_CONTROL},
         {"AREA_REGS", AREA_REGS},
         {"AREA_ENTRY_END", AREA_ENTRY_END},
-        {"AREA_SYSCALL_STUB", AREA_SYSCALL_STUB},
-        {"AREA_SYSCALL32_STUB", AREA_SYSCALL32_STUB},
         {"AREA_GATE", AREA_GATE},
         {"AREA_NMI_END", AREA_NMI_END},
         {"AREA_DEBUG_END", AREA_DEBUG_END},
         {"AREA_GDT_WINDOW", AREA_GDT_WINDOW},
         {"AREA_LDT_WINDOW", AREA_LDT_WINDOW},
+        {"AREA_INFO", AREA_INFO},
     };
     std::map<std::string, std::uint64_t> page;
     for (const std::string& line : lines_of(read_file(source_dir() / "docs/architecture.md"))) {

@@ -96,11 +96,14 @@ TEST_F(EntryPoints, TrapTable) {
     const TrapHandler* traps = vm.vcpu().traps;
     EXPECT_EQ(traps[3].flags, 3);
     EXPECT_EQ(traps[14].address, code + 8);
-    EXPECT_EQ(traps[14].cs, x64::FLAT_KERNEL_CS); // ring 3, whatever it asked for
+    EXPECT_EQ(traps[14].cs, x64::FLAT_KERNEL_CS);      // ring 3, whatever it asked for
+    EXPECT_EQ(vm.vcpu().page_fault.address, code + 8); // what the entry stubs go by
+    EXPECT_EQ(vm.vcpu().page_fault.flags, TI_IF);
     EXPECT_EQ(traps[255].address, code + 16);
     EXPECT_EQ(traps[1].address, 0u); // behind the end
     EXPECT_EQ(vm.hypercall(HYPERVISOR_set_trap_table, 0), 0);
     EXPECT_EQ(traps[3].address, 0u);
+    EXPECT_EQ(vm.vcpu().page_fault.address, 0u);
 }
 
 TEST_F(EntryPoints, TrapTableRefuses) {

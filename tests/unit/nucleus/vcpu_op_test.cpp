@@ -2,6 +2,7 @@
 // vcpu_op: registered vcpu_info, up and down, and starting a second vCPU.
 #include <gtest/gtest.h>
 
+#include "hypercall-emu/core/area.hpp"
 #include "hypercall-emu/core/checks.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
@@ -42,6 +43,11 @@ TEST_F(VcpuOp, RegisterInfoMovesIt) {
     EXPECT_EQ(info.evtchn_upcall_mask, 1);
     EXPECT_EQ(info.evtchn_upcall_pending, 1); // lest an event be lost
     EXPECT_EQ(info.evtchn_pending_sel, ~0ULL);
+    // The entry stubs look through the area's window, once what they saw before is flushed.
+    EXPECT_EQ(reinterpret_cast<u64>(vm.vcpu().entry_info), area_va(vm.vcpu(), doorbell::AREA_INFO + 128));
+    EXPECT_EQ(area_slot(vm.vcpu(), doorbell::AREA_INFO)->mfn(), vm.mfn(5));
+    EXPECT_EQ(area_slot(vm.vcpu(), doorbell::AREA_INFO)->raw & Pte::USER, 0u);
+    EXPECT_NE(vm.take_work().flags & ExitWork::FLUSH_TLB, 0u);
     // The frame stays writable for as long as we write to it: it cannot become a page table.
     EXPECT_EQ(vm.domain().frames[vm.mfn(5)].type_count(), 2u);
     EXPECT_EQ(register_info(0, vm.mfn(6).number, 0), -XEN_EINVAL); // once only
@@ -137,6 +143,7 @@ TEST_F(SecondVcpu, InitialiseUpStart) {
     EXPECT_EQ(other.user_root, NO_MFN);
     EXPECT_EQ(vm.domain().frames[vm.mfn(vm.l4_pfn())].type_count(), 3u); // a pin and two roots
     EXPECT_EQ(other.traps[14].address, vm.va(3).address);
+    EXPECT_EQ(other.page_fault.address, vm.va(3).address);
     EXPECT_EQ(other.syscall_masks_events, 1);
     EXPECT_EQ(other.kernel_sp, vm.va(20).address);
 

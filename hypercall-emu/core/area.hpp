@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mappings in a vCPU's area that change while it runs: the windows of its descriptor tables and of its vcpu_info.
+#pragma once
+
+#include "hypercall-emu/core/domain.hpp"
+#include "hypercall-emu/core/vcpu.hpp"
+#include "pv-abi/nucleus_image.hpp"
+
+namespace parapet::nucleus {
+
+/// Virtual address of an offset in the area.
+inline u64 area_va(const Vcpu& vcpu, u64 offset) {
+    return doorbell::VCPU_AREA_VA + vcpu.id * doorbell::VCPU_AREA_SIZE + offset;
+}
+
+/// The L1 entry that maps the page at an offset in the area. The tables of all areas are contiguous.
+inline Pte* area_slot(const Vcpu& vcpu, u64 offset) {
+    const Domain& domain = *vcpu.domain;
+    return domain.machine->table(Mfn{domain.boot->nucleus_l1_mfn}) +
+           (area_va(vcpu, offset) - doorbell::NUCLEUS_VA) / PAGE_SIZE;
+}
+
+/// Flags of such a mapping: for ring 0 only.
+inline constexpr u64 AREA_PAGE_FLAGS = Pte::PRESENT | Pte::ACCESSED | Pte::DIRTY | Pte::NX;
+
+/// The vCPU's vcpu_info is at `offset` of frame `mfn` from now on. The entry stubs see it through the area's window,
+/// near everything else that they touch.
+void place_info(Vcpu& target, Mfn mfn, u64 offset);
+
+} // namespace parapet::nucleus
