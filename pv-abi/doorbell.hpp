@@ -31,7 +31,7 @@ inline constexpr uint64_t GATE_SLOT = 263;      ///< system-call gate for ring 3
 // What every entry from the guest needs lies close together: each change of root empties the TLB, and pages that share
 // one L1 table are found again by fewer reads.
 inline constexpr uint64_t NUCLEUS_VA = slot_va(NUCLEUS_SLOT);
-inline constexpr uint64_t NUCLEUS_IMAGE_MAX = 0xc0000;
+inline constexpr uint64_t NUCLEUS_IMAGE_MAX = 0xc0000;         ///< nucleus.lds holds it to that
 inline constexpr uint64_t BOOT_INFO_VA = NUCLEUS_VA + 0xc0000; ///< one or more pages, read-only after boot
 inline constexpr uint64_t IDT_VA = NUCLEUS_VA + 0xd0000;       ///< one page, of all vCPUs
 inline constexpr uint64_t MAILBOX_VA = NUCLEUS_VA + 0xe0000;

@@ -15,6 +15,10 @@ constexpr std::uint64_t area_frames = AREA_END / page_size;
 constexpr std::uint64_t hot_tables =
     (VCPU_AREA_VA + MAX_VCPUS * VCPU_AREA_SIZE - NUCLEUS_VA + 512 * page_size - 1) / page_size / 512;
 
+static_assert(NUCLEUS_VA + NUCLEUS_IMAGE_MAX <= BOOT_INFO_VA && BOOT_INFO_VA + sizeof(BootInfo) <= IDT_VA &&
+              IDT_VA + page_size <= MAILBOX_VA && MAILBOX_VA + sizeof(Mailbox) <= VCPU_AREA_VA &&
+              VCPU_AREA_VA + MAX_VCPUS * VCPU_AREA_SIZE <= FRAME_TABLE_VA && AREA_INFO + page_size <= VCPU_AREA_SIZE);
+
 std::uint64_t pages_for(std::uint64_t bytes) {
     return (bytes + page_size - 1) / page_size;
 }

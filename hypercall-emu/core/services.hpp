@@ -21,6 +21,11 @@ void set_kernel_mode(Vcpu& vcpu, bool kernel);
 /// The entry stubs call this once per entry; Regs::vector says why.
 void handle_entry(Vcpu& vcpu);
 
+// ---- trap_table.cpp ----
+
+/// The guest's handler of a vector, from now on.
+void set_trap(Vcpu& vcpu, u8 vector, const TrapHandler& handler);
+
 // ---- emulate.cpp / page_table_trap.cpp ----
 
 /// A #GP or #UD of the guest kernel: emulate a privileged instruction at rip. False: the fault is the guest's.

@@ -3,16 +3,24 @@
 #include "hypercall-emu/core/checks.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
+#include "hypercall-emu/core/services.hpp"
 #include "pv-abi/trap.hpp"
 
 namespace parapet::nucleus {
+
+void set_trap(Vcpu& vcpu, u8 vector, const TrapHandler& handler) {
+    vcpu.traps[vector] = handler;
+    // The stubs deliver by SYSRET, which is refused where SYSCALL arrives as a page fault (docs/substrates.md).
+    if (vector == abi::TRAP_page_fault && vcpu.domain->boot->syscall_arrival == doorbell::SyscallArrival::ring0)
+        vcpu.page_fault = handler;
+}
 
 /// The table ends with an entry of address 0. No table: no handlers.
 Status do_set_trap_table(Vcpu& vcpu, const HypercallArgs& args) {
     GuestVa table{args.a[0]};
     if (table.address == 0) {
         for (unsigned vector = 0; vector < 256; vector++)
-            vcpu.set_trap(static_cast<u8>(vector), {});
+            set_trap(vcpu, static_cast<u8>(vector), {});
         return 0;
     }
     for (unsigned done = 0;; done++) {
@@ -26,7 +34,7 @@ Status do_set_trap_table(Vcpu& vcpu, const HypercallArgs& args) {
             return 0;
         if (!is_guest_va(trap.address))
             return -abi::XEN_EINVAL;
-        vcpu.set_trap(trap.vector, {.address = trap.address, .cs = ring3_selector(trap.cs), .flags = trap.flags});
+        set_trap(vcpu, trap.vector, {.address = trap.address, .cs = ring3_selector(trap.cs), .flags = trap.flags});
         table = table + sizeof(trap);
     }
 }

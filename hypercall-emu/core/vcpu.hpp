@@ -6,7 +6,6 @@
 #include "hypercall-emu/core/types.hpp"
 #include "pv-abi/nucleus_image.hpp"
 #include "pv-abi/shared_info.hpp"
-#include "pv-abi/trap.hpp"
 #include "pv-abi/vcpu.hpp"
 
 namespace parapet::nucleus {
@@ -99,7 +98,7 @@ struct Vcpu {
     u32 irq_bits;           ///< IRQ_*: set by ring-0 interrupt stubs, consumed by the core
     u64 syscalls;           ///< counted by the fast path
     u64 syscall_stub;       ///< LSTAR, where SYSCALL may arrive as a page fault
-    TrapHandler page_fault; ///< traps[14] once more
+    TrapHandler page_fault; ///< traps[14] once more (set_trap); none where the stubs cannot deliver page faults
     u8* entry_info;         ///< vcpu_info, as the entry stubs see it (place_info)
 
     /// The rest of the area's first page: TSS, entry stack and more, by their offsets (nucleus_image.hpp).
@@ -161,12 +160,6 @@ struct Vcpu {
 
     /// Root that the guest runs on, as its mode says.
     [[nodiscard]] u64 current_root() const { return kernel_mode ? kernel_cr3 : user_cr3; }
-    void set_trap(u8 vector, const TrapHandler& handler) {
-        traps[vector] = handler;
-        if (vector == abi::TRAP_page_fault) {
-            page_fault = handler;
-        }
-    }
     [[nodiscard]] abi::vcpu_info64& info64() { return *reinterpret_cast<abi::vcpu_info64*>(info); }
 };
 

@@ -32,8 +32,8 @@ Status read_traps(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
             return -abi::XEN_EFAULT;
         if (trap.address != 0 && !is_guest_va(trap.address))
             return -abi::XEN_EINVAL;
-        target.set_trap(static_cast<u8>(i),
-                        {.address = trap.address, .cs = ring3_selector(trap.cs), .flags = trap.flags});
+        set_trap(target, static_cast<u8>(i),
+                 {.address = trap.address, .cs = ring3_selector(trap.cs), .flags = trap.flags});
     }
     return 0;
 }

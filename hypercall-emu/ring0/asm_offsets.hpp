@@ -159,6 +159,10 @@ static_assert(doorbell::VCPU_AREA_SIZE % static_cast<u64>(-(AREA_MASK)) == 0);
 static_assert(doorbell::AREA_END <= static_cast<u64>(-(AREA_MASK)));
 static_assert(doorbell::AREA_CORE_STACK_END == AREA_CORE_STACK_TOP);
 static_assert(doorbell::AREA_ENTRY_END == AREA_ENTRY_TOP);
+static_assert(doorbell::AREA_TSS + 0x68 <= doorbell::AREA_PV_EOI);
+static_assert(doorbell::AREA_PV_EOI + sizeof(u32) <= doorbell::AREA_CONTROL);
+// Regs of home ring3, and below the end room for the frame of one exception and what handles it (ring0_nested).
+static_assert(doorbell::AREA_REGS + sizeof(Regs) + 2048 <= doorbell::AREA_ENTRY_END);
 static_assert(doorbell::MAX_VCPUS * doorbell::SYSCALL_STUB_SIZE == SYSCALL_STUBS_SIZE);
 static_assert(sizeof(Vcpu) <= doorbell::AREA_CORE_STACK);
 static_assert(vector::SYSCALL == VECTOR_SYSCALL && vector::FAILSAFE == VECTOR_FAILSAFE &&

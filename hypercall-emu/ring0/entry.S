@@ -8,7 +8,7 @@
  *     3. on the core's stack, ring0_enter(vcpu) handles it and does the exit work
  *     4. return_to_guest pops Regs and leaves by iretq
  *   SYSCALL at ring 3
- *     1. the vCPU's own stub (in its area) stores rsp in Regs::rsp and points rsp at it
+ *     1. the vCPU's own stub (syscall_stubs) stores rsp in Regs::rsp and points rsp at it
  *     2. syscall_entry pushes the frame that an exception would have; then as 3. and 4. above
  *   interrupt or exception at ring 0
  *     an interrupt while idle, a fault with a fix-up, or a bug: ring0_nested() decides; it may change the frame's rip
@@ -262,6 +262,7 @@ iret_to_kernel:
     jmp guest_iretq
 
 iret_fault:                         /* the guest's stack faulted; rcx still points at the frame */
+    leaq -1(%rsp), %rsp             /* the entry stack may be empty: its end is the next page's start */
     orq $0xfff, %rsp
     leaq -15(%rsp), %rsp            /* depth 16 */
     movq %rcx, (%rsp)
@@ -327,7 +328,8 @@ user_fault_stores_end:
     addq $8, %rsp                   /* rcx and r11 are in the guest's frame, and free here */
     popq %rax
     popq %rsp
-    sysretq                         /* quicker than iretq, which reads descriptors; the handler's address is canonical */
+    sysretq                         /* quicker than iretq, which reads descriptors; the handler's address is canonical.
+                                       AMD's leaves SS as the exception made it, null: no matter in 64-bit code */
 
 page_fault_of_kernel:
     incb at(OFF_FAULT_SAMPLES, 72)

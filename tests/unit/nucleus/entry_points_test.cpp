@@ -106,6 +106,14 @@ TEST_F(EntryPoints, TrapTable) {
     EXPECT_EQ(vm.vcpu().page_fault.address, 0u);
 }
 
+TEST_F(EntryPoints, TheStubsDeliverNoPageFaultWhereSysretIsRefused) {
+    vm.boot.syscall_arrival = doorbell::SyscallArrival::page_fault;
+    const trap_info64 table[] = {{14, TI_IF, x64::FLAT_KERNEL_CS, code}, {0, 0, 0, 0}};
+    EXPECT_EQ(vm.hypercall(HYPERVISOR_set_trap_table, vm.arg(table).address), 0);
+    EXPECT_EQ(vm.vcpu().traps[14].address, code);
+    EXPECT_EQ(vm.vcpu().page_fault.address, 0u);
+}
+
 TEST_F(EntryPoints, TrapTableRefuses) {
     const trap_info64 table[] = {{3, 0, 0x33, code}, {4, 0, 0x33, ODD}, {5, 0, 0x33, code}, {0, 0, 0, 0}};
     EXPECT_EQ(vm.call(do_set_trap_table, vm.arg(table).address), -XEN_EINVAL);
