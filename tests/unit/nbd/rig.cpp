@@ -7,6 +7,7 @@
 #include <fstream>
 #include <netinet/in.h>
 #include <random>
+#include <sstream>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -134,7 +135,9 @@ std::vector<pid_t> processes_with(const std::string& part) {
         const std::string number = entry.path().filename();
         if (number.find_first_not_of("0123456789") == std::string::npos && std::stoi(number) != ::getpid()) {
             std::ifstream file{entry.path() / "cmdline"};
-            const std::string words{std::istreambuf_iterator<char>{file}, {}};
+            std::ostringstream read; // takes the error of a process that ends meanwhile as the end
+            read << file.rdbuf();
+            const std::string words = read.str();
             if (words.find(part) != std::string::npos) {
                 found.push_back(std::stoi(number));
             }
