@@ -46,6 +46,10 @@ inline constexpr uint64_t GATE_SIZE = 2 * 4096; ///< code, then the vCPU's data 
 
 inline constexpr uint64_t VCPU_AREA_SIZE = 256 * 1024; ///< see nucleus_image.hpp
 inline constexpr unsigned MAX_VCPUS = 32;
+/// Start of a vCPU's area in the nucleus's address space.
+inline constexpr uint64_t vcpu_area_va(uint64_t vcpu) {
+    return VCPU_AREA_VA + vcpu * VCPU_AREA_SIZE;
+}
 
 // ---- Ports and vectors ---------------------------------------------------------------------------------------------
 

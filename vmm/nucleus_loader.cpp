@@ -12,12 +12,11 @@ using namespace doorbell;
 constexpr std::uint64_t first_frame = 16; // below it nothing: a stray zero is no address of ours
 constexpr std::uint64_t pool_frames = 128;
 constexpr std::uint64_t area_frames = AREA_END / page_size;
-constexpr std::uint64_t hot_tables =
-    (VCPU_AREA_VA + MAX_VCPUS * VCPU_AREA_SIZE - NUCLEUS_VA + 512 * page_size - 1) / page_size / 512;
+constexpr std::uint64_t hot_tables = (vcpu_area_va(MAX_VCPUS) - NUCLEUS_VA + 512 * page_size - 1) / page_size / 512;
 
 static_assert(NUCLEUS_VA + NUCLEUS_IMAGE_MAX <= BOOT_INFO_VA && BOOT_INFO_VA + sizeof(BootInfo) <= IDT_VA &&
               IDT_VA + page_size <= MAILBOX_VA && MAILBOX_VA + sizeof(Mailbox) <= VCPU_AREA_VA &&
-              VCPU_AREA_VA + MAX_VCPUS * VCPU_AREA_SIZE <= FRAME_TABLE_VA && AREA_INFO + page_size <= VCPU_AREA_SIZE);
+              vcpu_area_va(MAX_VCPUS) <= FRAME_TABLE_VA && AREA_INFO + page_size <= VCPU_AREA_SIZE);
 
 std::uint64_t pages_for(std::uint64_t bytes) {
     return (bytes + page_size - 1) / page_size;
@@ -81,15 +80,15 @@ void write_syscall_stub(std::byte* stub, std::uint64_t stub_va, std::uint64_t ar
 void write_syscall_stubs(std::byte* image, unsigned vcpu, const ImageHeader& header) {
     const std::uint64_t stub = syscall_stub_va(header, vcpu);
     std::byte* code = image + (stub - NUCLEUS_VA);
-    write_syscall_stub(code, stub, area_va(vcpu), header.syscall_entry);
-    write_syscall_stub(code + SYSCALL32_STUB_OFFSET, stub + SYSCALL32_STUB_OFFSET, area_va(vcpu),
+    write_syscall_stub(code, stub, vcpu_area_va(vcpu), header.syscall_entry);
+    write_syscall_stub(code + SYSCALL32_STUB_OFFSET, stub + SYSCALL32_STUB_OFFSET, vcpu_area_va(vcpu),
                        header.syscall32_entry);
 }
 
 /// `mfn`: the area's first frame. `gate_mfn`: frame of the image's gate page, 0 where the home has none.
 void build_area(const GuestRam& ram, TableBuilder& tables, unsigned vcpu, std::uint64_t mfn, std::uint64_t gate_mfn,
                 std::uint64_t zero_mfn) {
-    const std::uint64_t va = area_va(vcpu);
+    const std::uint64_t va = vcpu_area_va(vcpu);
     tables.map(va, mfn, area_frames, pte::data);
     fill_gdt(ram.frame_as<std::uint64_t>(mfn + AREA_GDT / page_size), va + AREA_TSS);
     fill_tss(ram.frame(mfn) + AREA_TSS, va);

@@ -42,11 +42,6 @@ struct NucleusRequest {
 [[nodiscard]] std::uint64_t nucleus_frames(std::uint64_t domain_frames);
 [[nodiscard]] NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request);
 
-/// Start of a vCPU's area (doorbell.hpp) in the nucleus's address space.
-[[nodiscard]] constexpr std::uint64_t area_va(unsigned vcpu) {
-    return doorbell::VCPU_AREA_VA + vcpu * doorbell::VCPU_AREA_SIZE;
-}
-
 /// Where a vCPU's SYSCALL arrives: LSTAR; CSTAR is SYSCALL32_STUB_OFFSET behind it.
 [[nodiscard]] constexpr std::uint64_t syscall_stub_va(const doorbell::ImageHeader& header, unsigned vcpu) {
     return header.syscall_stubs + vcpu * doorbell::SYSCALL_STUB_SIZE;

@@ -92,7 +92,7 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     if (auto set = vcpu.set_cpuid(policy.machine); !set) {
         return set.error();
     }
-    const std::uint64_t area = area_va(id);
+    const std::uint64_t area = vcpu_area_va(id);
     LongModeStart start;
     start.cs = NUCLEUS_CS;
     start.ss = NUCLEUS_DS;

@@ -16,13 +16,12 @@ int guest_main() {
         print("verdict: FAIL iret_page_end: the page could not be unmapped\n");
         shutdown(SHUTDOWN_poweroff);
     }
-    // struct iret_context: rax r11 rcx flags rip cs rflags rsp, and ss behind the end.
-    auto* frame = reinterpret_cast<uint64_t*>(end) - 8;
-    frame[3] = 0;
-    frame[4] = reinterpret_cast<uint64_t>(&guest_main);
-    frame[5] = FLAT_KERNEL_CS & ~3ul;
-    frame[6] = 0x202;
-    frame[7] = end - page_size / 2;
+    auto* frame = reinterpret_cast<iret_context*>(end - offsetof(iret_context, ss));
+    frame->flags = 0;
+    frame->rip = reinterpret_cast<uint64_t>(&guest_main);
+    frame->cs = FLAT_KERNEL_CS & ~3ul;
+    frame->rflags = 0x202;
+    frame->rsp = end - page_size / 2;
     asm volatile("movq %[frame], %%rsp\n"
                  "movl %[number], %%eax\n"
                  "syscall"

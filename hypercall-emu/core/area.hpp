@@ -10,7 +10,7 @@ namespace parapet::nucleus {
 
 /// Virtual address of an offset in the area.
 inline u64 area_va(const Vcpu& vcpu, u64 offset) {
-    return doorbell::VCPU_AREA_VA + vcpu.id * doorbell::VCPU_AREA_SIZE + offset;
+    return doorbell::vcpu_area_va(vcpu.id) + offset;
 }
 
 /// The L1 entry that maps the page at an offset in the area. The tables of all areas are contiguous.

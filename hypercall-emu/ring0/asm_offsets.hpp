@@ -89,7 +89,7 @@
 #define GATE_MODE_USER 1
 #define GATE_MODE_KERNEL 2
 
-/* Room for every vCPU's SYSCALL stubs, which the vmm writes. */
+/* Of every vCPU's SYSCALL stubs. */
 #define SYSCALL_STUBS_SIZE 2048
 
 #define VECTOR_SYSCALL 0x100

@@ -46,10 +46,7 @@ image_header:
     .quad page_fault
     .quad syscall_stubs
 
-    .balign 64
-    .globl syscall_stubs
-syscall_stubs:                      /* each vCPU's own: only RIP tells a SYSCALL where its area is */
-    .skip SYSCALL_STUBS_SIZE
+    room_for_syscall_stubs
 
 /* The rest of Regs, below the vector; then the core's stack. rdi, rbx: vcpu. */
 .macro save_registers
@@ -441,9 +438,6 @@ load_gs_null:
     mfence
     swapgs
     ret
-
-    .globl entry_code_end
-entry_code_end:
 
 /* Faults that are expected: from, to (exclusive), where to go on. */
     .section .rodata

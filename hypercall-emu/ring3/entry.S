@@ -38,12 +38,7 @@ image_header:
     .quad page_fault
     .quad syscall_stubs
 
-    .balign 64
-    .globl syscall_stubs
-syscall_stubs:                      /* each vCPU's own: only RIP tells a SYSCALL where its area is */
-    .skip SYSCALL_STUBS_SIZE
-    .globl entry_code_end
-entry_code_end:
+    room_for_syscall_stubs
 
     .text
 
