@@ -14,7 +14,7 @@ Status set_kernel_root(Vcpu& vcpu, Mfn mfn) {
     vcpu.kernel_cr3 = mfn.address();
     vcpu.tlb_stale = false;
     if (vcpu.kernel_mode) {
-        vcpu.work.flags |= ExitWork::FLUSH_TLB;
+        vcpu.work.flags &= ~ExitWork::FLUSH_TLB; // nothing of before outlives the load of the root
         vcpu.domain->machine->activate_root(vcpu.kernel_cr3);
     }
     if (old != NO_MFN) {

@@ -84,8 +84,9 @@ public:
         }
         for (u64 number = 0; number < held.size(); number++)
             compare(number, held[number]);
-        if ((work.flags & ExitWork::FLUSH_TLB) != 0)
-            cached_ = {};
+        if ((work.flags & ExitWork::FLUSH_TLB) != 0 || !vm_.machine.roots.empty())
+            cached_ = {}; // a root that is loaded flushes, too
+        vm_.machine.roots.clear();
         cached_.writable.merge(now.writable);
         cached_.tables.merge(now.tables);
         check_cached();
@@ -502,6 +503,26 @@ TEST(Invariants, AReplacedRootStaysUntilTheLastUserOfItIsGone) {
     EXPECT_NE(vm.take_work().flags & ExitWork::FLUSH_TLB, 0u);
     for (unsigned slot = doorbell::HOLE_FIRST_SLOT; slot <= doorbell::HOLE_LAST_SLOT; slot++)
         EXPECT_EQ(vm.machine.table(first)[slot].raw, 0u);
+}
+
+/// A context switch empties the TLB once: what was to be flushed before the root is loaded goes with it.
+TEST(Invariants, ANewRootIsItselfTheFlush) {
+    FakeVm vm;
+    const Mfn other = unmapped(vm, 200);
+    copy_bytes(vm.frame(other), vm.frame(vm.mfn(vm.l4_pfn())), PAGE_SIZE);
+    ASSERT_EQ(pin_table(vm.vcpu(), other, FrameType::l4), 0);
+    (void)vm.take_work();
+    abi::mmuext_op64 ops[3]{};
+    ops[0].cmd = abi::MMUEXT_TLB_FLUSH_LOCAL;
+    ops[1].cmd = abi::MMUEXT_NEW_BASEPTR;
+    ops[1].arg1.mfn = other.number;
+    ops[2].cmd = abi::MMUEXT_TLB_FLUSH_LOCAL;
+    const u64 at = vm.arg(ops).address;
+    ASSERT_EQ(vm.call(do_mmuext_op, at, 2, 0, abi::DOMID_SELF), 0);
+    EXPECT_EQ(vm.machine.roots, std::vector<u64>{other.address()});
+    EXPECT_EQ(vm.take_work().flags & ExitWork::FLUSH_TLB, 0u);
+    ASSERT_EQ(vm.call(do_mmuext_op, at, 3, 0, abi::DOMID_SELF), 0);
+    EXPECT_NE(vm.take_work().flags & ExitWork::FLUSH_TLB, 0u); // what comes after it does not
 }
 
 /// A mapping that this vCPU takes away may be in every vCPU's TLB: they share the tables.
