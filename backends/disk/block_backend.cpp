@@ -249,6 +249,13 @@ void BlockBackend::disconnect(std::function<void()> done) {
     });
 }
 
+void BlockBackend::abandon() {
+    if (connected_) {
+        // Before the disconnect under way is done: that takes a later turn of the I/O thread.
+        context_.io.post([this] { target_->abandon(); });
+    }
+}
+
 void BlockBackend::queue_drained() {
     if (--draining_ != 0) {
         return;
