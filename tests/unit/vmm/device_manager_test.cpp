@@ -22,7 +22,7 @@ struct FakeBackend final : devices::DeviceBackend {
     boost::json::object statistics() const override { return {}; }
     xenbus::Nodes offer() override { return {}; }
     Result<xenbus::Nodes> connect(const xenbus::FrontendNodes& /*frontend*/) override {
-        return Error{"it does not like its rings"};
+        return connects ? Result{xenbus::Nodes{}} : Error{"it does not like its rings"};
     }
     void disconnect(std::function<void()> done) override {
         if (slow) {
@@ -32,14 +32,14 @@ struct FakeBackend final : devices::DeviceBackend {
         }
     }
     std::function<void()>& waiting;
-    static inline bool slow = false;
+    static inline bool slow = false, connects = false;
     static inline unsigned alive = 0;
 };
 
 struct FakeSource final : devices::DeviceSource {
-    explicit FakeSource(std::function<void()>& waiting_) : waiting{waiting_} {}
+    explicit FakeSource(std::function<void()>& waiting_, unsigned id = 51712) : waiting{waiting_}, number{id} {}
     std::string kind() const override { return "vbd"; }
-    unsigned id() const override { return 51712; }
+    unsigned id() const override { return number; }
     std::string name() const override { return "xvda"; }
     std::string describe() const override { return "nothing at all"; }
     std::unique_ptr<devices::DeviceBackend> make_backend(const devices::BackendContext& /*context*/) override {
@@ -54,13 +54,14 @@ struct FakeSource final : devices::DeviceSource {
         }
     }
     std::function<void()>& waiting;
+    unsigned number;
     static inline bool slow = false;
 };
 
 class DeviceManagerTest : public testing::Test {
 protected:
     void SetUp() override {
-        FakeBackend::slow = FakeSource::slow = false;
+        FakeBackend::slow = FakeBackend::connects = FakeSource::slow = false;
         auto made = io::IoThread::create(8);
         ASSERT_TRUE(made.ok()) << made.error().message;
         io = *std::move(made);
@@ -71,6 +72,11 @@ protected:
         manager.emplace(sources, factory,
                         devices::BackendContext{*io, grants, control, [this](std::string_view) { lines++; }}, store,
                         xenstore::DomId{1});
+    }
+
+    void run_control() {
+        control.restart();
+        (void)control.poll();
     }
 
     DeviceSources sources;
@@ -112,14 +118,59 @@ TEST_F(DeviceManagerTest, KeepsABackendThatItWaitsForWhileADetachEnds) {
     manager->detach("vbd", 51712, true, [&](const Result<void>& result) { detached = result.ok(); });
     FakeBackend::slow = true;
     manager->stop([&] { stopped = true; });
-    control.run(); // the device is told that it has been removed
-    EXPECT_TRUE(detached);
+    control.poll(); // the device is told that it has been removed
     EXPECT_EQ(FakeBackend::alive, 1U) << "its disconnect() has not ended";
-    waiting();
+    EXPECT_FALSE(detached);
+    EXPECT_FALSE(stopped);
+    std::exchange(waiting, nullptr)();
+    run_control();
+    EXPECT_TRUE(detached);
     EXPECT_TRUE(stopped);
-    manager.reset();
     EXPECT_EQ(FakeBackend::alive, 0U);
     EXPECT_TRUE(sources.empty()) << "it must not come back with a reboot";
+}
+
+/// A guest that reboots rather than let go of a device has let go of it by that.
+TEST_F(DeviceManagerTest, TheEndOfTheGuestIsTheEndOfADetachThatItDidNotAnswer) {
+    sources.push_back(std::make_unique<FakeSource>(waiting));
+    sources.push_back(std::make_unique<FakeSource>(waiting, 51728));
+    FakeBackend::connects = true;
+    ASSERT_TRUE(manager->start().ok());
+    for (const char* number : {"51712", "51728"}) {
+        ASSERT_TRUE(store.write(std::string{"/local/domain/1/device/vbd/"} + number + "/state", "3").ok());
+    }
+    store.settle();
+    unsigned detached = 0;
+    for (unsigned client = 0; client < 2; client++) {
+        manager->detach("vbd", 51712, false, [&](const Result<void>& result) { detached += result.ok() ? 1 : 0; });
+    }
+    control.poll();
+    EXPECT_EQ(detached, 0U) << "the guest has not answered";
+    bool stopped = false;
+    manager->stop([&] { stopped = true; });
+    run_control();
+    EXPECT_EQ(detached, 2U);
+    EXPECT_TRUE(stopped);
+    manager.reset();
+    ASSERT_EQ(sources.size(), 1U) << "the other device comes back with the guest";
+    EXPECT_EQ(sources.at(0)->id(), 51728U);
+}
+
+/// The source of a detached device takes its time: the end of this life waits for it, and says so to whoever asked.
+TEST_F(DeviceManagerTest, StopWaitsForASourceThatIsBeingClosed) {
+    sources.push_back(std::make_unique<FakeSource>(waiting));
+    ASSERT_TRUE(manager->start().ok());
+    FakeSource::slow = true;
+    bool detached = false;
+    bool stopped = false;
+    manager->detach("vbd", 51712, false, [&](const Result<void>& result) { detached = result.ok(); });
+    run_control();
+    ASSERT_TRUE(waiting);
+    manager->stop([&] { stopped = true; });
+    EXPECT_FALSE(stopped);
+    std::exchange(waiting, nullptr)();
+    EXPECT_TRUE(detached);
+    EXPECT_TRUE(stopped);
 }
 
 TEST_F(DeviceManagerTest, AttachesNothingOnceStopped) {
