@@ -171,18 +171,22 @@ void DeviceManager::close(Entry* entry) {
     }
     const auto owned = std::find_if(sources_.begin(), sources_.end(),
                                     [&](const auto& source) { return source.get() == entry->source; });
-    const std::shared_ptr<devices::DeviceSource> source = std::move(*owned);
+    const auto source = std::make_shared<std::unique_ptr<devices::DeviceSource>>(std::move(*owned));
     const auto waiting = std::move(entry->waiting);
     sources_.erase(owned);
     entries_.erase(place);
     busy_++;
-    source->close(context_.control, [this, source, waiting, alive = alive_] {
-        for (const auto& done : waiting) {
-            done({});
-        }
-        if (*alive) {
+    (*source)->close(context_.control, [this, source, waiting, alive = alive_] {
+        boost::asio::post(context_.control, [this, source, waiting, alive] { // it may still be in close()
+            if (!*alive) {
+                return;
+            }
+            source->reset(); // its locks go with it
+            for (const auto& done : waiting) {
+                done({});
+            }
             one_less();
-        }
+        });
     });
 }
 

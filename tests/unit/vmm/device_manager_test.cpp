@@ -37,7 +37,12 @@ struct FakeBackend final : devices::DeviceBackend {
 };
 
 struct FakeSource final : devices::DeviceSource {
-    explicit FakeSource(std::function<void()>& waiting_, unsigned id = 51712) : waiting{waiting_}, number{id} {}
+    explicit FakeSource(std::function<void()>& waiting_, unsigned id = 51712) : waiting{waiting_}, number{id} {
+        alive++;
+    }
+    ~FakeSource() override { alive--; }
+    FakeSource(const FakeSource&) = delete;
+    FakeSource& operator=(const FakeSource&) = delete;
     std::string kind() const override { return "vbd"; }
     unsigned id() const override { return number; }
     std::string name() const override { return "xvda"; }
@@ -56,6 +61,7 @@ struct FakeSource final : devices::DeviceSource {
     std::function<void()>& waiting;
     unsigned number;
     static inline bool slow = false;
+    static inline unsigned alive = 0;
 };
 
 class DeviceManagerTest : public testing::Test {
@@ -169,8 +175,20 @@ TEST_F(DeviceManagerTest, StopWaitsForASourceThatIsBeingClosed) {
     manager->stop([&] { stopped = true; });
     EXPECT_FALSE(stopped);
     std::exchange(waiting, nullptr)();
+    run_control();
     EXPECT_TRUE(detached);
     EXPECT_TRUE(stopped);
+}
+
+/// Whoever hears that a disk is detached may attach its image elsewhere at once.
+TEST_F(DeviceManagerTest, ADetachIsDoneWhenTheSourceIsNoMore) {
+    sources.push_back(std::make_unique<FakeSource>(waiting));
+    ASSERT_TRUE(manager->start().ok());
+    ASSERT_EQ(FakeSource::alive, 1U);
+    unsigned left = 99;
+    manager->detach("vbd", 51712, false, [&](const Result<void>&) { left = FakeSource::alive; });
+    run_control();
+    EXPECT_EQ(left, 0U);
 }
 
 TEST_F(DeviceManagerTest, AttachesNothingOnceStopped) {
@@ -191,6 +209,8 @@ TEST_F(DeviceManagerTest, ADetachIsDoneWhenTheSourceHasLetGo) {
     EXPECT_FALSE(detached);
     EXPECT_TRUE(manager->attach({}).ok()) << "its name is free at once";
     std::exchange(waiting, nullptr)();
+    EXPECT_FALSE(detached) << "its locks are there until it is destroyed";
+    run_control();
     EXPECT_TRUE(detached);
 }
 
