@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/device_manager.hpp"
 
-#include "vmm/line_limit.hpp"
+#include "support/line_limit.hpp"
 
 #include <algorithm>
 #include <boost/asio/post.hpp>

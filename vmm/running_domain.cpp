@@ -2,9 +2,9 @@
 #include "vmm/running_domain.hpp"
 
 #include "iorings/xenstore/domain_tree.hpp"
+#include "support/line_limit.hpp"
 #include "support/log_output.hpp"
 #include "vmm/control/control_server.hpp"
-#include "vmm/line_limit.hpp"
 #include "vmm/process_memory.hpp"
 #include "vmm/run_handlers.hpp"
 #include "vmm/text_limit.hpp"

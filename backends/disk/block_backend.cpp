@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <string_view>
 #include <utility>
 
 namespace parapet::disk {
@@ -205,8 +206,8 @@ Result<void> BlockBackend::attach(const Wanted& wanted) {
             }
         }
     }
-    const auto complain = [this](const std::string& what) {
-        on_control([this, what] { context_.log(name_ + ": " + what); });
+    const auto complain = [this](std::string_view what) {
+        on_control([this, what = std::string{what}] { context_.log(name_ + ": " + what); });
     };
     const auto broken = [this](const std::string& why) {
         if (std::exchange(broken_, true)) {

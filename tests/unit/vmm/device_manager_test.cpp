@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The devices of a domain, with devices that do nothing.
 #include "vmm/device_manager.hpp"
-#include "vmm/line_limit.hpp"
 
 #include "pv-abi/doorbell.hpp"
+#include "support/line_limit.hpp"
 
 #include <gtest/gtest.h>
 
@@ -225,21 +225,6 @@ TEST_F(DeviceManagerTest, AGuestThatFailsAgainAndAgainDoesNotFillTheLog) {
     }
     EXPECT_GE(lines, 1U);
     EXPECT_LE(lines, LineLimit::most_in_a_minute);
-}
-
-TEST(LineLimit, LetsLinesThroughAgainAfterAMinute) {
-    std::vector<std::string> lines;
-    LineLimit::Clock::time_point now{};
-    const LineLimit limit{[&](std::string_view line) { lines.emplace_back(line); }, [&] { return now; }};
-    for (unsigned i = 0; i < LineLimit::most_in_a_minute + 5; i++) {
-        limit("a");
-    }
-    ASSERT_EQ(lines.size(), LineLimit::most_in_a_minute);
-    now += std::chrono::seconds{61};
-    limit("b");
-    ASSERT_EQ(lines.size(), LineLimit::most_in_a_minute + 2);
-    EXPECT_EQ(lines[lines.size() - 2], "(5 lines like it were left out)");
-    EXPECT_EQ(lines.back(), "b");
 }
 
 } // namespace
