@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/device_manager.hpp"
 
-#include "vmm/line_limit.hpp"
+#include "support/line_limit.hpp"
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <utility>
 
 namespace parapet::vmm {
 
@@ -28,10 +29,6 @@ DeviceManager::DeviceManager(DeviceSources& sources, const devices::DeviceFactor
 
 DeviceManager::~DeviceManager() {
     *alive_ = false;
-    entries_.clear(); // before the sources of their backends
-    for (const devices::DeviceSource* source : detached_) {
-        std::erase_if(sources_, [&](const auto& owned) { return owned.get() == source; });
-    }
 }
 
 Result<void> DeviceManager::start() {
@@ -75,19 +72,33 @@ Result<void> DeviceManager::add(devices::DeviceSource& source) {
 
 void DeviceManager::stop(std::function<void()> done) {
     stopped_ = true;
-    auto left = std::make_shared<std::size_t>(entries_.size() + 1);
-    const auto one_less = [left, done = std::move(done)] {
-        if (--*left == 0) {
-            done();
-        }
-    };
-    for (const auto& entry : entries_) {
+    stopped_done_ = std::move(done);
+    busy_ += static_cast<unsigned>(entries_.size()) + 1;
+    for (const auto& owned : entries_) {
+        Entry* const entry = owned.get();
         entry->device.reset(); // the guest's states are of no interest any more
         entry->backend->publish = [](const xenbus::Nodes&) {};
         entry->backend->fail = [](const std::string&) {};
-        entry->backend->disconnect(one_less);
+        if (entry->waiting.empty()) {
+            entry->backend->disconnect([this] { one_less(); });
+            continue;
+        }
+        entry->backend->disconnect([this, entry] {
+            boost::asio::post(context_.control, [this, entry, alive = alive_] { // as in add()
+                if (*alive) {
+                    close(entry);
+                    one_less();
+                }
+            });
+        });
     }
     one_less();
+}
+
+void DeviceManager::one_less() {
+    if (--busy_ == 0 && stopped_done_) {
+        std::exchange(stopped_done_, nullptr)();
+    }
 }
 
 DeviceManager::Entry* DeviceManager::find(const std::string& kind, unsigned id) {
@@ -147,27 +158,36 @@ void DeviceManager::detach(const std::string& kind, unsigned id, bool force, std
 }
 
 void DeviceManager::removed(Entry* entry) {
+    if (!stopped_) { // else stop() waits for its backend, and closes it
+        close(entry);
+    }
+}
+
+/// Its backend has let go: the device is no more, and who waits for that is told when others may open what it had.
+void DeviceManager::close(Entry* entry) {
     const auto place = std::find_if(entries_.begin(), entries_.end(), [&](const auto& e) { return e.get() == entry; });
     if (place == entries_.end()) {
         return;
     }
-    const auto waiting = std::move(entry->waiting);
-    const auto tell = [waiting] {
-        for (const auto& done : waiting) {
-            done({});
-        }
-    };
-    if (stopped_) {
-        detached_.push_back(entry->source); // stop() waits for its backend, which must live until then
-        tell();
-        return;
-    }
     const auto owned = std::find_if(sources_.begin(), sources_.end(),
                                     [&](const auto& source) { return source.get() == entry->source; });
-    const std::shared_ptr<devices::DeviceSource> source = std::move(*owned);
+    const auto source = std::make_shared<std::unique_ptr<devices::DeviceSource>>(std::move(*owned));
+    const auto waiting = std::move(entry->waiting);
     sources_.erase(owned);
     entries_.erase(place);
-    source->close(context_.control, [source, tell] { tell(); });
+    busy_++;
+    (*source)->close(context_.control, [this, source, waiting, alive = alive_] {
+        boost::asio::post(context_.control, [this, source, waiting, alive] { // it may still be in close()
+            if (!*alive) {
+                return;
+            }
+            source->reset(); // its locks go with it
+            for (const auto& done : waiting) {
+                done({});
+            }
+            one_less();
+        });
+    });
 }
 
 std::vector<control::DeviceInfo> DeviceManager::list() const {

@@ -28,7 +28,9 @@ public:
 
     /// A backend for each source, and its directories in xenstore.
     Result<void> start();
-    /// The guest is over: lets go of its memory. `done`: no backend uses it any more; the control context must run.
+    /// The guest is over: lets go of its memory, once. `done`: no backend uses it any more; the control context must
+    /// run. What was to be detached and the guest had not given back is detached by that, and does not return with the
+    /// guest.
     void stop(std::function<void()> done);
 
     Result<control::DeviceInfo> attach(devices::Handover handover) override;
@@ -48,6 +50,8 @@ private:
     [[nodiscard]] Entry* find(const std::string& kind, unsigned id);
     [[nodiscard]] control::DeviceInfo describe(const Entry& entry) const;
     void removed(Entry* entry);
+    void close(Entry* entry);
+    void one_less();
 
     DeviceSources& sources_;
     const devices::DeviceFactory& factory_;
@@ -55,8 +59,9 @@ private:
     xenstore::Store& store_;
     xenstore::DomId domid_;
     std::vector<std::unique_ptr<Entry>> entries_;
-    std::vector<const devices::DeviceSource*> detached_; ///< too late to be destroyed before all of us are
-    bool stopped_ = false;                               ///< their xenbus devices are gone
+    bool stopped_ = false;               ///< their xenbus devices are gone
+    unsigned busy_ = 0;                  ///< sources that are being closed; backends that stop() waits for
+    std::function<void()> stopped_done_; ///< of stop(), when nothing is busy any more
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

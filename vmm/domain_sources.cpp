@@ -3,6 +3,7 @@
 
 #include "vmm/image/kernel_cache.hpp"
 #include "vmm/process_memory.hpp"
+#include "vmm/sandbox.hpp"
 
 #include <optional>
 #include <utility>
@@ -11,10 +12,12 @@ namespace parapet::vmm {
 
 namespace {
 
-Result<image::KernelImage> load(const std::string& path, const std::shared_ptr<const image::ByteSource>& file) {
+Result<image::KernelImage> load(const std::string& path, const std::shared_ptr<const image::ByteSource>& file,
+                                image::Decoding decoding) {
     const auto cache = image::KernelCache::from_environment();
     image::LoadOptions options;
     options.cache = cache ? &*cache : nullptr;
+    options.decoding = decoding;
     return image::load_image(path, file, options);
 }
 
@@ -26,7 +29,7 @@ Result<DomainSources> DomainSources::open(const DomainConfig& config) {
         return file.error();
     }
     const std::string& label = config.kernel_label.empty() ? config.kernel : config.kernel_label;
-    auto kernel = load(label, *file);
+    auto kernel = load(label, *file, sandbox_wanted() ? image::Decoding::confined : image::Decoding::here);
     if (!kernel) {
         return kernel.error();
     }
@@ -74,7 +77,8 @@ Result<image::KernelImage> DomainSources::load_kernel() {
     if (kernel_) {
         return *std::exchange(kernel_, std::nullopt);
     }
-    return load(path_, file_);
+    // A later life: this process is confined itself, and can start no other.
+    return load(path_, file_, image::Decoding::here);
 }
 
 } // namespace parapet::vmm

@@ -68,7 +68,8 @@ std::byte* map_aligned(std::uint64_t bytes, int fd) {
 
 Result<GuestRam> GuestRam::create(const MachineLayout& layout) {
     const std::uint64_t bytes = layout.frames * page_size;
-    const bool shared = !huge_pages_need_private_memory();
+    // Of the first life: later ones are confined, and can read none of these files.
+    static const bool shared = !huge_pages_need_private_memory();
     const int fd = shared ? make_memfd(bytes) : -1;
     std::byte* base = shared && fd < 0 ? nullptr : map_aligned(bytes, fd);
     if (base == nullptr) {

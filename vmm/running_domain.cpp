@@ -2,8 +2,9 @@
 #include "vmm/running_domain.hpp"
 
 #include "iorings/xenstore/domain_tree.hpp"
+#include "support/line_limit.hpp"
+#include "support/log_output.hpp"
 #include "vmm/control/control_server.hpp"
-#include "vmm/line_limit.hpp"
 #include "vmm/process_memory.hpp"
 #include "vmm/run_handlers.hpp"
 #include "vmm/text_limit.hpp"
@@ -11,7 +12,6 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstring>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -26,10 +26,6 @@ using End = DomainResult::End;
 
 double seconds(Clock::duration duration) {
     return std::chrono::duration<double>(duration).count();
-}
-
-void to_stderr(std::string_view text) {
-    std::fwrite(text.data(), 1, text.size(), stderr);
 }
 
 } // namespace
@@ -80,7 +76,7 @@ Result<void> RunningDomain::connect_store(const Uuid& uuid) {
     connection_.emplace(store_, tree.domid);
     // A guest can break its ring and connect again as often as it likes.
     store_ring_.emplace(*connection_, ram_.frame(built_.store_mfn), LineLimit{[](std::string_view text) {
-        to_stderr("parapet: xenstore: " + std::string{text} + "\n");
+        log_text("parapet: xenstore: " + std::string{text} + "\n");
     }});
     store_service_.emplace(io_, *store_ring_, [this] { ports_->notify(store_port); });
     connection_->set_output_listener([this] { store_service_->pump(); });
@@ -104,7 +100,7 @@ void RunningDomain::connect_console(std::shared_ptr<console::ConsoleStreams> str
         end(End::left, 1, "the console closed (" + std::string{reason} + "), which ended the domain");
     };
     hooks.on_escape = [this] { end(End::left, 0, {}); };
-    hooks.log = [](std::string_view text) { to_stderr("parapet: " + std::string{text} + "\n"); };
+    hooks.log = [](std::string_view text) { log_text("parapet: " + std::string{text} + "\n"); };
     console_.emplace(io_, console::ConsoleRing{*ram_.frame_as<abi::xencons_interface>(built_.console_mfn)}, streams_,
                      std::move(hooks));
 }
@@ -115,7 +111,7 @@ Result<void> RunningDomain::connect_devices(DomainSources& sources) {
                     place_.domain_first_mfn);
     devices::BackendContext context{
         .io = *io_thread_, .grants = *grants_, .control = io_, .log = [](std::string_view text) {
-            to_stderr("parapet: " + std::string{text} + "\n");
+            log_text("parapet: " + std::string{text} + "\n");
         }};
     devices_.emplace(sources.devices(), config_.devices, std::move(context), store_, xenstore::DomId{guest_domid});
     return devices_->start();
@@ -249,7 +245,7 @@ void RunningDomain::on_stop(const DomainStop& stop) {
 }
 
 DomainResult RunningDomain::run() {
-    const auto guest_log = std::make_shared<TextLimit>(to_stderr);
+    const auto guest_log = std::make_shared<TextLimit>(log_text);
     requests_.emplace(
         ram_, *place_.mailbox, place_.domain_first, [guest_log](std::string_view text) { (*guest_log)(text); },
         [this](std::span<const std::byte* const> pages) { io_thread_->forget_memory(pages); });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/sandbox.hpp"
 
+#include "support/seccomp_filter.hpp"
+
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -9,9 +11,7 @@
 #include <initializer_list>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
-#include <memory>
 #include <sched.h>
-#include <seccomp.h>
 #include <string_view>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -72,75 +72,38 @@ constexpr int deadly[] = {SCMP_SYS(execve),
                           SCMP_SYS(userfaultfd),
                           SCMP_SYS(keyctl)};
 
-struct Release {
-    void operator()(void* filter) const { seccomp_release(filter); }
-};
-using Filter = std::unique_ptr<void, Release>;
+/// Locks of disk images, seals of memory files.
+constexpr int fcntl_commands_besides[] = {F_OFD_GETLK, F_OFD_SETLK, F_ADD_SEALS, F_GET_SEALS};
 
-/// Adds rules until one is refused.
-class Rules {
-public:
-    explicit Rules(scmp_filter_ctx filter) : filter_{filter} {}
-
-    void add(std::uint32_t action, int call) { keep(seccomp_rule_add(filter_, action, call, 0)); }
-    void add(std::uint32_t action, int call, scmp_arg_cmp test) { add(action, call, {test}); }
-    /// If all of `tests` hold.
-    void add(std::uint32_t action, int call, std::initializer_list<scmp_arg_cmp> tests) {
-        keep(seccomp_rule_add_array(filter_, action, call, static_cast<unsigned>(tests.size()), tests.begin()));
-    }
-    /// 0, or the first refusal's errno.
-    [[nodiscard]] int error() const { return error_; }
-
-private:
-    void keep(int result) {
-        if (error_ == 0 && result != 0) {
-            error_ = -result;
-        }
-    }
-    scmp_filter_ctx filter_;
-    int error_ = 0;
-};
-
-constexpr scmp_arg_cmp masked(unsigned argument, scmp_datum_t mask, scmp_datum_t value) {
-    return {argument, SCMP_CMP_MASKED_EQ, mask, value};
-}
-constexpr scmp_arg_cmp equal(unsigned argument, scmp_datum_t value) {
-    return {argument, SCMP_CMP_EQ, value, 0};
-}
-
-void add_conditional(Rules& rules) {
+void add_conditional(SeccompFilter& rules) {
     // KVM's ioctls on whatever is open, the terminal's modes, and what the frontend of a tap can take, which is known
     // when it connects.
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), masked(1, 0xff00, KVMIO << 8));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {argument_masked(1, 0xff00, KVMIO << 8)});
     for (const scmp_datum_t request : std::initializer_list<scmp_datum_t>{TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ,
                                                                           FIONBIO, FIONREAD, TUNSETOFFLOAD}) {
-        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), equal(1, request));
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {argument_is(1, request)});
     }
-    // Not F_SETOWN and F_SETSIG, which are a way to signal other processes.
-    for (const scmp_datum_t command :
-         std::initializer_list<scmp_datum_t>{F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_OFD_GETLK,
-                                             F_OFD_SETLK, F_ADD_SEALS, F_GET_SEALS}) {
-        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), equal(1, command));
-    }
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), masked(2, PROT_EXEC, 0));
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), masked(2, PROT_EXEC, 0));
+    rules.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands);
+    rules.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, fcntl_commands_besides);
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), {argument_masked(2, PROT_EXEC, 0)});
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)});
     // Threads yes, processes no. clone3's flags cannot be seen; without it the C library uses clone.
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), masked(0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), {argument_masked(0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD)});
     rules.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), equal(0, static_cast<scmp_datum_t>(::getpid())));
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), equal(0, PR_SET_NAME));
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), equal(0, 0));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), {argument_is(0, static_cast<scmp_datum_t>(::getpid()))});
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), {argument_is(0, PR_SET_NAME)});
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), {argument_is(0, 0)});
     // Of the calling thread (backends/io/scheduling.hpp).
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_getscheduler), equal(0, 0));
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_getscheduler), {argument_is(0, 0)});
     for (const scmp_datum_t policy : {SCHED_OTHER, SCHED_BATCH}) {
-        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setscheduler), {equal(0, 0), equal(1, policy)});
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setscheduler), {argument_is(0, 0), argument_is(1, policy)});
     }
     for (const scmp_datum_t option : {SO_PEERCRED, SO_ERROR}) {
-        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), equal(2, option));
+        rules.add(SCMP_ACT_ALLOW, SCMP_SYS(getsockopt), {argument_is(2, option)});
     }
     // fstat() of the C library; it names no file.
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), equal(3, AT_EMPTY_PATH));
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(statx), equal(2, AT_EMPTY_PATH | AT_STATX_DONT_SYNC)); // of disk images
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(newfstatat), {argument_is(3, AT_EMPTY_PATH)});
+    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(statx), {argument_is(2, AT_EMPTY_PATH | AT_STATX_DONT_SYNC)}); // of disk images
 }
 
 Error refused(int error) {
@@ -150,36 +113,26 @@ Error refused(int error) {
 
 } // namespace
 
+bool sandbox_wanted() {
+    const char* wish = std::getenv("PARAPET_SANDBOX");
+    return wish == nullptr || std::string_view{wish} != "off";
+}
+
 Result<void> enter_sandbox() {
     static bool entered = false;
-    const char* wish = std::getenv("PARAPET_SANDBOX");
-    if (entered || instrumented || (wish != nullptr && std::string_view{wish} == "off")) {
+    if (entered || instrumented || !sandbox_wanted()) {
         return {};
     }
     // Refused calls fail as if by right: the callers have a sentence for that.
-    const Filter filter{seccomp_init(SCMP_ACT_ERRNO(EPERM))};
-    if (!filter) {
-        return refused(ENOMEM);
-    }
-    Rules rules{filter.get()};
-    for (const int call : allowed) {
-        rules.add(SCMP_ACT_ALLOW, call);
-    }
-    add_conditional(rules);
-    for (const int call : deadly) {
-        rules.add(SCMP_ACT_KILL_PROCESS, call);
-    }
-    if (rules.error() != 0) {
-        return refused(rules.error());
-    }
-    // no_new_privs is libseccomp's default. Log what is refused, where the kernel can; all threads, not only this one.
-    (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_LOG, 1);
-    (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    if (const int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); error != 0) {
-        return refused(-error);
-    }
-    if (const int error = seccomp_load(filter.get()); error != 0) {
-        return refused(-error);
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    filter.add_all(SCMP_ACT_ALLOW, allowed);
+    add_conditional(filter);
+    filter.add_all(SCMP_ACT_KILL_PROCESS, deadly);
+    // Log what is refused, where the kernel can; all threads, not only this one.
+    filter.wish(SCMP_FLTATR_CTL_LOG, 1);
+    filter.demand(SCMP_FLTATR_CTL_TSYNC, 1);
+    if (const int error = filter.load(); error != 0) {
+        return refused(error);
     }
     entered = true;
     return {};

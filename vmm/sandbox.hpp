@@ -14,4 +14,7 @@ namespace parapet::vmm {
 /// ends the process.
 [[nodiscard]] Result<void> enter_sandbox();
 
+/// Not PARAPET_SANDBOX=off.
+[[nodiscard]] bool sandbox_wanted();
+
 } // namespace parapet::vmm

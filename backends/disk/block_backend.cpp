@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <string_view>
 #include <utility>
 
 namespace parapet::disk {
@@ -205,8 +206,8 @@ Result<void> BlockBackend::attach(const Wanted& wanted) {
             }
         }
     }
-    const auto complain = [this](const std::string& what) {
-        on_control([this, what] { context_.log(name_ + ": " + what); });
+    const auto complain = [this](std::string_view what) {
+        on_control([this, what = std::string{what}] { context_.log(name_ + ": " + what); });
     };
     const auto broken = [this](const std::string& why) {
         if (std::exchange(broken_, true)) {
@@ -247,6 +248,13 @@ void BlockBackend::disconnect(std::function<void()> done) {
             queue->drain([this] { queue_drained(); });
         }
     });
+}
+
+void BlockBackend::abandon() {
+    if (connected_) {
+        // Before the disconnect under way is done: that takes a later turn of the I/O thread.
+        context_.io.post([this] { target_->abandon(); });
+    }
 }
 
 void BlockBackend::queue_drained() {

@@ -32,6 +32,7 @@ public:
     xenbus::Nodes offer() override;
     Result<xenbus::Nodes> connect(const xenbus::FrontendNodes& frontend) override;
     void disconnect(std::function<void()> done) override;
+    void abandon() override;
     [[nodiscard]] xenbus::Nodes frontend_nodes() const override;
     [[nodiscard]] xenbus::Nodes backend_nodes() const override;
     [[nodiscard]] boost::json::object statistics() const override;

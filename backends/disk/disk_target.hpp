@@ -50,6 +50,9 @@ public:
     virtual ~DiskTarget() = default;
     [[nodiscard]] virtual const Geometry& geometry() const = 0;
     virtual void submit(TargetRequest& request) = 0;
+    /// Nothing will be submitted any more, and what waits for somebody else's machine ends with an error at once. Not
+    /// what the kernel has of the guest's memory.
+    virtual void abandon() {}
     /// Calls `changed` when the geometry changes (a file that was grown, a server that came back).
     // NOLINTNEXTLINE(performance-unnecessary-value-param): who overrides it keeps it
     virtual void watch(std::function<void()> /*changed*/) {}

@@ -14,6 +14,11 @@ namespace parapet::disk {
 namespace {
 /// Of the kernel (UIO_MAXIOV).
 constexpr std::size_t most_vectors = 1024;
+
+// How old what is known of the size may be: for anybody, and for a write that the kernel would not refuse. To look each
+// time would be a system call each time.
+constexpr std::chrono::seconds usual_age{1};
+constexpr std::chrono::milliseconds unguarded_age{1};
 } // namespace
 
 /// One of the target's operations; made when there are more at once than ever before, and used again.
@@ -26,7 +31,7 @@ public:
         rest = next.segments;
         done = 0;
         error = 0;
-        use_buffered = false;
+        use_buffered = at_once = may_wait = false;
     }
     /// Steps over what the kernel has done of the transfer.
     void advance(std::size_t bytes) {
@@ -66,6 +71,8 @@ public:
     std::uint64_t done = 0;
     int error = 0;             ///< to be reported when the (empty) operation completes
     bool use_buffered = false; ///< direct I/O did not take it
+    bool at_once = false;      ///< under way with RWF_NOWAIT
+    bool may_wait = false;     ///< it is not to be had so
 
 private:
     RawTarget& target_;
@@ -78,20 +85,18 @@ RawTarget::RawTarget(const ImageFile& image, io::IoThread& io)
 RawTarget::~RawTarget() = default;
 
 void RawTarget::submit(TargetRequest& request) {
-    look_at_size();
     if (free_.empty()) {
         free_.push_back(operations_.emplace_back(std::make_unique<Operation>(*this)).get());
     }
     Operation& operation = *free_.back();
     free_.pop_back();
     operation.start(request);
+    const bool guarded = request.operation != disk::Operation::write || taken_at_once(operation);
+    look_at_size(guarded ? std::chrono::nanoseconds{usual_age} : unguarded_age);
     switch (request.operation) {
     case disk::Operation::read:
     case disk::Operation::write:
-        if (request.offset > bytes_there_ || request.length > bytes_there_ - request.offset) {
-            return fail_later(operation, beyond_end); // a write would bring back the end, without its contents
-        }
-        return transfer(operation);
+        return is_there(request) ? transfer(operation) : fail_later(operation, beyond_end);
     case disk::Operation::flush:
         if (pages_lost_) {
             return fail_later(operation, -ENOTRECOVERABLE);
@@ -102,6 +107,16 @@ void RawTarget::submit(TargetRequest& request) {
     case disk::Operation::write_zeroes:
         return allocate(operation);
     }
+}
+
+bool RawTarget::is_there(const TargetRequest& request) const {
+    return request.offset <= bytes_there_ && request.length <= bytes_there_ - request.offset;
+}
+
+/// A write that the kernel refuses rather than make the file longer.
+bool RawTarget::taken_at_once(const Operation& operation) const {
+    return no_wait_ && !operation.may_wait && image_.direct && !image_.block_device &&
+           descriptor_for(operation) == image_.main.get();
 }
 
 /// What of the request is not done yet, as one operation.
@@ -131,11 +146,36 @@ void RawTarget::transfer(Operation& operation) {
         (read ? io_uring_prep_readv(sqe, fd, vectors.data(), count, offset)
               : io_uring_prep_writev(sqe, fd, vectors.data(), count, offset));
     }
-    if (request.fua) {
-        sqe->rw_flags = RWF_DSYNC;
-    }
+    operation.at_once = !read && taken_at_once(operation);
+    sqe->rw_flags = (request.fua ? RWF_DSYNC : 0) | (operation.at_once ? RWF_NOWAIT : 0);
     io::IoThread::own(sqe, operation);
     io_.under_way(1);
+}
+
+/// The rest of a transfer, or all of it in another way.
+void RawTarget::transfer_again(Operation& operation) {
+    if (operation.request->operation == disk::Operation::write) {
+        look_at_size(unguarded_age);
+        if (!is_there(*operation.request)) {
+            return end(operation, beyond_end);
+        }
+    }
+    transfer(operation);
+}
+
+/// Writes that were refused are tried again, all of a round together: so they share the look at the size.
+void RawTarget::try_later(Operation& operation) {
+    operation.may_wait = true;
+    refused_.push_back(&operation);
+    if (refused_.size() > 1) {
+        return;
+    }
+    io_.defer([this] { // its requests are under way, so it is there
+        look_at_size({});
+        for (Operation* const refused : std::exchange(refused_, {})) {
+            is_there(*refused->request) ? transfer(*refused) : end(*refused, beyond_end);
+        }
+    });
 }
 
 /// Direct I/O where it takes this, else the page cache.
@@ -155,11 +195,15 @@ int RawTarget::descriptor_for(const Operation& operation) const {
 void RawTarget::transferred(Operation& operation, int result) {
     const TargetRequest& request = *operation.request;
     io_.under_way(-1);
+    if (operation.at_once && (result == -EAGAIN || result == -EOPNOTSUPP)) {
+        no_wait_ = no_wait_ && result != -EOPNOTSUPP;
+        return try_later(operation);
+    }
     if (result == -EAGAIN || result == -EINTR) {
-        return transfer(operation);
+        return transfer_again(operation);
     }
     if (result == -EINVAL && image_.direct && !std::exchange(operation.use_buffered, true)) {
-        return transfer(operation); // an alignment that the probe did not see
+        return transfer_again(operation); // an alignment that the probe did not see
     }
     if (result < 0) {
         // A durable write may be told of other pages' loss. Where there is no room, it is its own that were not taken.
@@ -176,7 +220,7 @@ void RawTarget::transferred(Operation& operation, int result) {
         return end(operation, 0);
     }
     operation.advance(static_cast<unsigned>(result));
-    transfer(operation);
+    transfer_again(operation);
 }
 
 /// Linux tells of a page that it could not write once, and drops it as if it were clean: the next flush would succeed,
@@ -199,7 +243,7 @@ void RawTarget::flushed(Operation& operation, int result) {
 
 void RawTarget::allocate(Operation& operation) {
     const TargetRequest& request = *operation.request;
-    if (!geometry_.discard || request.offset > bytes_there_ || request.length > bytes_there_ - request.offset) {
+    if (!geometry_.discard || !is_there(request)) {
         return fail_later(operation, geometry_.discard ? beyond_end : -EOPNOTSUPP);
     }
     std::uint64_t begin = request.offset, end = request.offset + request.length;
@@ -245,12 +289,12 @@ void RawTarget::end(Operation& operation, int result) {
 
 /// A file may be grown or truncated by others, at any time. What the kernel knows of its size is enough: a network file
 /// system would ask its server, which may be gone, and block all devices of this thread until it is back.
-void RawTarget::look_at_size() {
+void RawTarget::look_at_size(std::chrono::nanoseconds age) {
     if (image_.block_device) {
         return;
     }
     const auto now = std::chrono::steady_clock::now();
-    if (now - looked_ < std::chrono::seconds{1}) {
+    if (now - looked_ < age) {
         return;
     }
     looked_ = now;

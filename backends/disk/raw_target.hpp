@@ -7,6 +7,12 @@
 //   FUA          a write with RWF_DSYNC
 //   discard      FALLOC_FL_PUNCH_HOLE; it reads as zeroes afterwards
 //   zeroes       FALLOC_FL_ZERO_RANGE, or a hole where that is not to be had
+//
+// A write must not bring back the end of a file that somebody has truncated, without its contents. Linux has no flag
+// for that, but direct writes of regular files go out with RWF_NOWAIT: then ext4 and XFS refuse, under the lock that a
+// truncation takes, what would make the file longer (EAGAIN; so do they where a hole gets its blocks: the kernel would
+// have left these to a worker thread anyway). What was refused is tried again without the flag when the size says that
+// it is all there. Of other writes the size is looked at before them, but once in a while.
 #pragma once
 
 #include "backends/disk/disk_target.hpp"
@@ -30,13 +36,17 @@ public:
 
     [[nodiscard]] const Geometry& geometry() const override { return geometry_; }
     void submit(TargetRequest& request) override;
-    /// Looked for at most once a second, when there are requests.
+    /// Looked for when there are requests, once a second or more often.
     void watch(std::function<void()> changed) override { changed_ = std::move(changed); }
 
 private:
     class Operation;
 
     void transfer(Operation& operation);
+    void transfer_again(Operation& operation);
+    void try_later(Operation& operation);
+    [[nodiscard]] bool taken_at_once(const Operation& operation) const;
+    [[nodiscard]] bool is_there(const TargetRequest& request) const;
     [[nodiscard]] int descriptor_for(const Operation& operation) const;
     void allocate(Operation& operation);
     void transferred(Operation& operation, int result);
@@ -45,7 +55,7 @@ private:
     void note_lost_pages();
     void fail_later(Operation& operation, int error);
     void end(Operation& operation, int result);
-    void look_at_size();
+    void look_at_size(std::chrono::nanoseconds age);
 
     const ImageFile& image_;
     io::IoThread& io_;
@@ -56,8 +66,9 @@ private:
     bool page_cache_ = false; ///< something was written through it
     bool pages_lost_ = false; ///< a flush failed: no later one can vouch for what was written before it
     bool zero_range_ = true;  ///< until the file system says otherwise
+    bool no_wait_ = true;     ///< the same
     std::vector<std::unique_ptr<Operation>> operations_;
-    std::vector<Operation*> free_;
+    std::vector<Operation*> free_, refused_;
 };
 
 } // namespace parapet::disk

@@ -237,8 +237,14 @@ void Channel::sent(int result) {
 
 void Channel::say_bye() {
     bye_ = true;
-    const Bye bye;
+    const Bye bye{{Kind::bye, abandoned_ ? bye_at_once : 0}};
     (void)!::write(socket_.get(), &bye, sizeof(bye)); // a full queue: the helper sees the end of the socket instead
+}
+
+/// What the helper may still write goes to its memory file: nobody looks at that any more.
+void Channel::abandon() {
+    abandoned_ = bye_ = true;
+    fail("was given up");
 }
 
 // ---- in

@@ -2,7 +2,7 @@
 // The vmm's end of the NBD helper: requests of a disk go out in batches, data through the shared memory file, and what
 // comes back is checked against what is under way. A helper that breaks the protocol, or is gone, fails every request.
 //
-// On the I/O thread, but for create(), geometry(), name() and say_bye(), which may be called on any.
+// On the I/O thread, but for create(), geometry(), name(), say_bye() and abandoned(), which may be called on any.
 #pragma once
 
 #include "backends/disk/disk_target.hpp"
@@ -47,8 +47,11 @@ public:
     /// Begins to listen, once. `io` outlives the channel's use.
     void attach(io::IoThread& io);
     void submit(disk::TargetRequest& request);
-    /// Nothing will be submitted any more: tells the helper to end.
+    /// Nothing will be submitted any more: tells the helper to end; after abandon(), without much ado.
     void say_bye();
+    /// What is under way fails now, and nothing will be submitted any more.
+    void abandon();
+    [[nodiscard]] bool abandoned() const { return abandoned_; }
 
     /// For another process. Precondition: never attached.
     [[nodiscard]] Connection give_away() &&;
@@ -105,7 +108,7 @@ private:
 
     io::IoThread* io_ = nullptr;
     bool broken_ = false;
-    std::atomic<bool> bye_ = false;
+    std::atomic<bool> bye_ = false, abandoned_ = false;
     std::list<Job> jobs_;        ///< all that are not complete
     std::deque<Job*> splitting_; ///< these have parts to make yet
     std::array<Part, slot_count> parts_;

@@ -10,7 +10,11 @@ namespace parapet::nbd {
 
 namespace {
 
-constexpr std::chrono::milliseconds end_patience{3000}, end_interval{20};
+constexpr std::chrono::milliseconds end_patience{3000}, abandoned_patience{1200}, end_interval{20};
+
+std::chrono::milliseconds patience_for(const Channel& channel) {
+    return channel.abandoned() ? abandoned_patience : end_patience;
+}
 
 /// The end of the other side is always reported. Waits for it.
 bool helper_has_ended(const Channel& channel, std::chrono::milliseconds patience) {
@@ -40,7 +44,7 @@ private:
     boost::asio::steady_timer timer_;
     std::shared_ptr<Channel> channel_;
     std::function<void()> done_;
-    const std::chrono::steady_clock::time_point until_ = std::chrono::steady_clock::now() + end_patience;
+    const std::chrono::steady_clock::time_point until_ = std::chrono::steady_clock::now() + patience_for(*channel_);
 };
 
 class NbdTarget final : public disk::DiskTarget {
@@ -53,6 +57,7 @@ public:
         channel_->attach(io_);
         channel_->submit(request);
     }
+    void abandon() override { channel_->abandon(); }
 
 private:
     std::shared_ptr<Channel> channel_;
@@ -77,7 +82,7 @@ Error malformed() {
 NbdSource::~NbdSource() {
     if (channel_) {
         channel_->say_bye();
-        (void)helper_has_ended(*channel_, end_patience);
+        (void)helper_has_ended(*channel_, patience_for(*channel_));
     }
 }
 

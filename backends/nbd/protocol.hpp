@@ -31,7 +31,7 @@ enum class Kind : std::uint32_t { hello = 0x504e4231, requests, completions, eve
 
 struct Header {
     Kind kind{};
-    std::uint32_t count = 0; ///< of entries that follow (requests, completions)
+    std::uint32_t count = 0; ///< of entries that follow (requests, completions); bye: 0 or bye_at_once
 };
 
 namespace flag {
@@ -88,6 +88,8 @@ struct CompletionMessage {
     Header header{Kind::completions, 0};
     std::array<WireCompletion, most_entries> entries{};
 };
+/// The disk was given up: the server gets a second to take what it was sent, not thirty.
+constexpr std::uint32_t bye_at_once = 1;
 struct Bye {
     Header header{Kind::bye, 0};
 };

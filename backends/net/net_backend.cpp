@@ -49,13 +49,8 @@ NetBackend::NetBackend(const devices::BackendContext& context, const VifSpec& sp
 
 NetBackend::~NetBackend() {
     *alive_ = false;
-    if (connection_ != nullptr) {
-        std::promise<void> closed;
-        context_.io.post([connection = std::exchange(connection_, nullptr), &closed] {
-            connection->close([&closed] { closed.set_value(); });
-        });
-        closed.get_future().wait();
-    } else if (closed_.valid()) {
+    close();
+    if (closed_.valid()) {
         closed_.wait();
     }
 }
@@ -207,8 +202,13 @@ void NetBackend::disconnect(std::function<void()> done) {
         return;
     }
     waiting_.push_back(std::move(done));
+    close();
+}
+
+/// Has the I/O thread close the connection, if that is not under way already, and tells who waits for its end.
+void NetBackend::close() {
     if (connection_ == nullptr) {
-        return; // under way: the guest's memory is still in use
+        return;
     }
     const auto closed = std::make_shared<std::promise<void>>();
     closed_ = closed->get_future();

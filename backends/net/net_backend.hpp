@@ -37,6 +37,7 @@ public:
     [[nodiscard]] boost::json::object statistics() const override;
 
 private:
+    void close();
     Result<std::vector<QueueNodes>> read_queues(const xenbus::FrontendNodes& frontend) const;
     [[nodiscard]] VifConnection::Events events();
     template <typename Word, typename What>

@@ -219,11 +219,15 @@ void BackendDevice::Impl::detach(bool force) {
     if (!watch_) {
         return; // it has been removed, and its owner will be told
     }
+    const auto self = shared_from_this(); // look() may remove the device, and then its owner it
     online_ = false;
     forced_ = forced_ || force;
     write(back_, {{"online", "0"}});
     enter(State::closing);
     look(); // a connected frontend is served until it is Closed
+    if (forced_ && disconnecting_) {
+        driver_.abandon();
+    }
 }
 
 void BackendDevice::Impl::remove() {

@@ -70,6 +70,9 @@ public:
     /// Let go of the rings: when `done` is called (on the control thread, perhaps at once, once), no guest memory is in
     /// use any more, and connect() may come again. Also called when not connected.
     virtual void disconnect(std::function<void()> done) = 0;
+    /// While a disconnect() is under way, of a device that goes by force: what it waits for outside of this process (a
+    /// server that is away) is given up. Perhaps more than once.
+    virtual void abandon() {}
 };
 
 struct DeviceAddress {

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -155,7 +156,7 @@ public:
                                      target,
                                      spec_,
                                      counters,
-                                     [](const std::string&) {},
+                                     [](std::string_view) {},
                                      [this](const std::string&) { broken_ = true; }};
             disk::BlockQueue queue{device, std::move(attachment)};
             queue.start();

@@ -27,6 +27,7 @@ private:
 void load(std::span<const std::byte> bytes) {
     LoadOptions options;
     options.max_bytes = 16U << 20;
+    options.decoding = Decoding::here; // where the fuzzer and ASan see it
     const auto image = test::load_bytes(bytes, options);
     if (!image) {
         if (image.error().message.find("test.img") == std::string::npos)

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The console: bytes unchanged in both directions, slow and vanishing readers, files, terminals."""
+import contextlib
+import fcntl
 import hashlib
 import os
 import random
+import re
 import select
 import signal
 import subprocess
@@ -69,6 +72,39 @@ def reader_that_never_reads():
         outcome = guest.finish()
     equal(outcome.status, 124, "exit status", outcome)
     check(time.monotonic() - begin < 20 * harness.options.factor + 15, "the end took too long", outcome)
+
+
+@contextlib.contextmanager
+def unread_log(lines):
+    """A domain whose guest logs far more to standard error than that pipe holds; until it is done with it."""
+    command = domain_command("log", cmdline=f"earlyprintk=xen,keep printk.devkmsg=on parapet.lines={lines}")
+    with Conversation(command) as guest:
+        fcntl.fcntl(guest.process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        guest.expect(b"log: end", 60)
+        yield guest
+
+
+@test
+def log_that_is_read_late():
+    """Standard error that is full stops neither the guest nor its console, and nothing is lost."""
+    lines = 100
+    with unread_log(lines) as guest:
+        outcome = guest.finish()
+    equal(outcome.status, 0, "exit status", outcome)
+    there = re.findall(r"log: line (\d+), .* nobody reads$", outcome.err, re.M)
+    equal(there, [str(line) for line in range(lines)], "lines on standard error", outcome)
+
+
+@test
+def log_that_nobody_reads():
+    """It does not keep the domain from ending either."""
+    with unread_log(100) as guest:
+        begin = time.monotonic()
+        guest.process.wait(timeout=30 * harness.options.factor)
+        took = time.monotonic() - begin
+        outcome = guest.finish()
+    equal(outcome.status, 0, "exit status", outcome)
+    return f"ended after {took:.1f} s"
 
 
 @test

@@ -244,6 +244,36 @@ def server_dies_and_returns():
 
 
 @test
+def detached_while_its_server_is_away():
+    """By force in no time, also when the server is there but says nothing, and after a detach that waits."""
+    guest = shared()
+    for silent, patient_first in ((False, False), (True, False), (False, True)):
+        with lib.folder() as folder:
+            image = lib.image(folder + "/disk", 16)
+            with server(folder, "file", image) as (start, die):
+                process = start()
+                guest.attach("disk", spec(uri(folder), "report"))
+                guest.does("device /dev/xvdb; put xvdb 1")
+                if silent:
+                    process.send_signal(signal.SIGSTOP)
+                else:
+                    die()
+                guest.later("write", "put xvdb 2")
+                guest.waits("write", 1)
+                if patient_first:
+                    outcome = harness.run([harness.PARAPET, "detach", "faults", "xvdb", "--timeout", "2s"])
+                    equal(outcome.status, 124, "status of a detach that waits", outcome)
+                begin = time.monotonic()
+                guest.detach("xvdb", "--force")
+                took = time.monotonic() - begin
+                check(took < 2 * harness.options.factor, f"detach --force took {took:.1f} s", guest)
+                guest.ends("write", 1)
+                guest.does("gone /dev/xvdb")
+                if silent:
+                    process.send_signal(signal.SIGCONT)
+
+
+@test
 def all_is_well():
     """What the guest went through has left nothing behind."""
     guest_shell.end_of_shared()

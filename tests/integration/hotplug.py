@@ -3,6 +3,7 @@
 loaded anew."""
 import os
 import subprocess
+import time
 
 import faults_lib as lib
 import guest_shell
@@ -92,7 +93,8 @@ def frontend_that_holds_on():
         image, guest = lib.image(folder + "/disk", 16), shared()
         guest.attach("disk", spec(image))
         number = 202 << 8 | 1 << 4
-        guest.does("device /dev/xvdb && echo vbd-51728 >/sys/bus/xen/drivers/vbd/unbind && gone /dev/xvdb && rmmod xen_blkfront")
+        guest.does("device /dev/xvdb")
+        unload(guest)
         guest.does(f"xs write device/vbd/{number}/state 4")
         outcome = harness.run([PARAPET, "detach", "faults", "xvdb", "--timeout", "1s"])
         equal(outcome.status, 124, "status", outcome)
@@ -104,6 +106,72 @@ def frontend_that_holds_on():
             guest.does("put xvdb 1; get xvdb 1")
 
 
+def unload(guest):
+    guest.does("echo vbd-51728 >/sys/bus/xen/drivers/vbd/unbind && gone /dev/xvdb && rmmod xen_blkfront")
+
+
+def reboot(guest):
+    guest.send(b"0 reboot -f\n")
+    guest.expect(b"shell: ready")
+
+
+@test
+def reboots_instead_of_letting_go():
+    """What was to be detached when the guest reboots is detached by that; what was not comes back with it."""
+    with lib.folder() as folder:
+        image, other, guest = lib.image(folder + "/disk", 16), lib.image(folder + "/other", 16), shared()
+        guest.attach("disk", spec(image))
+        guest.attach("disk", spec(other, vdev="xvdc"))
+        guest.does("device /dev/xvdb && put xvdb 1")
+        guest.does("echo vbd-51744 >/sys/bus/xen/drivers/vbd/unbind && gone /dev/xvdc")
+        unload(guest)
+        guest.does("xs write device/vbd/51728/state 4")
+        with subprocess.Popen([PARAPET, "detach", "faults", "xvdb", "--timeout", "60s"], stderr=subprocess.PIPE) as waiting:
+            harness.wait_until(lambda: guest.devices()["xvdb"]["state"] == "detaching", "the detach")
+            check(waiting.poll() is None, "the detach did not wait for the guest", guest)
+            reboot(guest)
+            equal((waiting.wait(20 * harness.options.factor), waiting.stderr.read()), (0, b""), "what detach said", guest)
+        equal(sorted(guest.devices()), ["xvdc"], "devices after the reboot", guest)
+        guest.does("device /dev/xvdc && put xvdc 1 && ! [ -e /dev/xvdb ]")
+        with guest.disk(spec(image)):  # it is free for others, and the name too
+            guest.does("get xvdb 1")
+        guest.detach("xvdc")
+
+
+@test
+def detached_while_it_reboots():
+    """At any moment of it: done or refused with a sentence, and what it said is so."""
+    outcomes = {"done": 0, "refused": 0}
+    with lib.folder() as folder:
+        image, guest = lib.image(folder + "/disk", 16), shared()
+        for step in range(9):
+            guest.attach("disk", spec(image))
+            guest.does("device /dev/xvdb && put xvdb 1")
+            if step % 2 == 0:
+                guest.send(b"0 reboot -f\n")
+                time.sleep(step * 0.02 * harness.options.factor)
+            command = [PARAPET, "detach", "faults", "xvdb", *(["--force"] if step % 3 == 2 else []), "--timeout", "60s"]
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as detaching:
+                if step % 2 == 1:
+                    time.sleep(step * 0.01 * harness.options.factor)
+                    guest.send(b"0 reboot -f\n")
+                guest.expect(b"shell: ready")
+                status, said = detaching.wait(60 * harness.options.factor), detaching.stderr.read()
+            if status == 0:
+                equal(said, "", "what detach said", guest)
+                outcomes["done"] += 1
+            else:
+                equal(status, 1, f"status of a detach that said {said!r}", guest)
+                check("try again" in said and len(said.splitlines()) == 1, f"detach said {said!r}", guest)
+                equal(guest.devices()["xvdb"]["state"], "connected", "what list says", guest)
+                guest.does("device /dev/xvdb && get xvdb 1")
+                guest.detach("xvdb")
+                outcomes["refused"] += 1
+            equal(guest.devices(), {}, "devices", guest)
+            guest.does("gone /dev/xvdb")
+    return f"{outcomes['done']} done, {outcomes['refused']} refused"
+
+
 @test
 def driver_unloaded_and_loaded():
     """Linux unloads no driver that has a device, and binds no blkfront anew to a device that it has closed: what was
@@ -113,9 +181,10 @@ def driver_unloaded_and_loaded():
         guest.attach("disk", spec(image))
         guest.does("device /dev/xvdb && put xvdb 1")
         for mib in (2, 3):
-            guest.does("echo vbd-51728 >/sys/bus/xen/drivers/vbd/unbind && gone /dev/xvdb && rmmod xen_blkfront")
+            unload(guest)
             equal(guest.devices()["xvdb"]["state"], "closed", "what list says", guest)
             guest.detach("xvdb")
+            guest.does("gone /sys/bus/xen/devices/vbd-51728")  # a guest that sees both at once takes them for nothing
             guest.attach("disk", spec(image))
             guest.does("insmod /modules/*xen-blkfront* && device /dev/xvdb")
             guest.does(f"get xvdb 1 && put xvdb {mib} && get xvdb {mib}")

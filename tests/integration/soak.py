@@ -22,6 +22,9 @@ import faults_lib as lib
 import harness
 from harness import Skip, check, equal, test
 
+sys.path.insert(0, os.path.join(harness.TOP, "tools/lib"))
+from free_port import free_port  # noqa: E402
+
 GIGABYTES = float(os.environ.get("PARAPET_GIGABYTES", "0.4"))
 SEED = int(os.environ.get("PARAPET_SEED", str(random.SystemRandom().randrange(1 << 16))))
 MIB = lib.MIB
@@ -110,12 +113,6 @@ def server(command, ready):
 def listens(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextlib.contextmanager

@@ -8,17 +8,13 @@ import subprocess
 import tempfile
 import time
 
+from free_port import free_port
+
 PARTITION_OFFSET = 1 << 20  # of the image's root, in bytes
 
 
 class Trouble(Exception):
     """One sentence, and what the machine said last."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def read_tail(path, lines=25):

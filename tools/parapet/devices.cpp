@@ -4,12 +4,12 @@
 #include "backends/disk/disk_source.hpp"
 #include "backends/nbd/nbd_source.hpp"
 #include "backends/net/net_source.hpp"
+#include "support/log_output.hpp"
 
 #include <array>
 #include <set>
 #include <string>
 #include <string_view>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -22,10 +22,8 @@ using Taken = std::set<std::pair<std::string, unsigned>>;
 
 /// How targets other than raw images are opened.
 std::span<const disk::TargetKind> target_kinds() {
-    static const std::array kinds{nbd::nbd_kind([](std::string_view sentence) {
-        const std::string line = "parapet: disk " + std::string{sentence} + "\n"; // one write: no other line in between
-        (void)!::write(STDERR_FILENO, line.data(), line.size());
-    })};
+    static const std::array kinds{
+        nbd::nbd_kind([](std::string_view sentence) { log_text("parapet: disk " + std::string{sentence} + "\n"); })};
     return kinds;
 }
 

@@ -163,7 +163,7 @@ constexpr std::string_view detach_help = R"(parapet detach NAME DEVICE [--force]
 Takes a device away from a running domain, and returns when the guest has let go of it. DEVICE is its name in 'parapet
 list', or its kind and number: xvdb, vif0, vbd-51728.
 
-  --force              do not wait for the guest: it gets errors
+  --force              do not wait for the guest, nor for a server that is away: it gets errors
   --timeout DURATION   give up waiting after this time; the request stays [10s]
   -h, --help           this text
 

@@ -59,6 +59,7 @@ int dispatch(const Invocation& invocation) {
 
 int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
+    std::signal(SIGCHLD, SIG_DFL); // where it is ignored, the end of a child cannot be waited for
     try {
         const std::vector<std::string> arguments{argv + (argc > 0 ? 1 : 0), argv + argc};
         const auto invocation = parse_command_line(arguments);

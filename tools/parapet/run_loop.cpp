@@ -2,12 +2,12 @@
 // The life of `parapet run`.
 #include "tools/parapet/run_loop.hpp"
 
+#include "support/log_output.hpp"
 #include "tools/parapet/exit_status.hpp"
 #include "tools/parapet/quantities.hpp"
 #include "tools/parapet/statistics.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 namespace parapet::cli {
@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 using Kind = DomainEnd::Kind;
 
 void complain(const std::string& sentence) {
-    std::fprintf(stderr, "parapet: %s\n", sentence.c_str());
+    log_text("parapet: " + sentence + "\n");
 }
 
 int exit_status(const DomainEnd& end) {
@@ -141,8 +141,9 @@ int run(RunOptions options, const DomainStarter& start, const HostPaths& paths, 
     }
     const auto object = summary(options, end, incarnation, Clock::now() - begin);
     if (options.stats) {
-        std::fputs(statistics_table(object).c_str(), stderr);
+        log_text(statistics_table(object));
     }
+    (void)LogOutput::standard_error().flush(); // before --json writes there, too
     int status = exit_status(end);
     if (json) {
         if (const auto written = json->write(object); !written) {
@@ -150,6 +151,7 @@ int run(RunOptions options, const DomainStarter& start, const HostPaths& paths, 
             status = status == exit_powered_off ? exit_failed : status;
         }
     }
+    (void)LogOutput::standard_error().flush();
     return status;
 }
 

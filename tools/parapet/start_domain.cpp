@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the command's options to the vmm's domain, and from its end back.
+#include "support/log_output.hpp"
 #include "tools/parapet/devices.hpp"
 #include "tools/parapet/run_loop.hpp"
 #include "vmm/domain.hpp"
 #include "vmm/names.hpp"
 
-#include <cstdio>
 #include <cstdlib>
 
 namespace parapet::cli {
@@ -120,7 +120,7 @@ DomainEnd start_domain(const RunOptions& options, const Incarnation& incarnation
                        const DomainSurroundings& surroundings) {
     DomainResult result = vmm::run_domain(config_from(options, incarnation, surroundings));
     if (!result.report.empty()) {
-        std::fputs(result.report.c_str(), stderr);
+        log_text(result.report);
     }
     return {.kind = kind_of(result.end),
             .exit_code = result.exit_code,

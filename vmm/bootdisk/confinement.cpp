@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/bootdisk/confinement.hpp"
 
-#include "support/unique_fd.hpp"
+#include "support/seccomp_filter.hpp"
 #include "vmm/bootdisk/landlock.hpp"
 
 #include <cerrno>
@@ -10,9 +10,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
-#include <memory>
 #include <sched.h>
-#include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -89,21 +87,13 @@ constexpr int allowed[] = {SCMP_SYS(read),
 constexpr int not_for_the_program[] = {SCMP_SYS(fork),    SCMP_SYS(vfork), SCMP_SYS(clone), SCMP_SYS(kill),
                                        SCMP_SYS(seccomp), SCMP_SYS(prctl), SCMP_SYS(pipe2), SCMP_SYS(setrlimit)};
 
-struct Release {
-    void operator()(void* filter) const { seccomp_release(filter); }
-};
-using Filter = std::unique_ptr<void, Release>;
-
 Error refused(const char* what, int error) {
     return Error{std::string{"this host does not let the reader of disk images be confined ("} + what + ": " +
                  std::strerror(error) + "); name a kernel with --kernel"};
 }
 
-Result<void> load(const Filter& filter, int error) {
-    if (error == 0) {
-        (void)seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);
-        error = -seccomp_load(filter.get());
-    }
+Result<void> loaded(SeccompFilter& filter) {
+    const int error = filter.load();
     return error == 0 ? Result<void>{} : refused("seccomp", error);
 }
 
@@ -137,41 +127,27 @@ void drop_capabilities() {
 }
 
 Result<void> filter_calls() {
-    const Filter filter{seccomp_init(SCMP_ACT_ERRNO(EPERM))};
-    if (!filter) {
-        return refused("seccomp", ENOMEM);
-    }
-    int error = 0;
-    const auto add = [&](std::uint32_t action, int call, std::initializer_list<scmp_arg_cmp> tests) {
-        const auto count = static_cast<unsigned>(tests.size());
-        const int result = seccomp_rule_add_array(filter.get(), action, call, count, tests.begin());
-        error = error == 0 ? -result : error;
-    };
-    for (const int call : allowed) {
-        add(SCMP_ACT_ALLOW, call, {});
-    }
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    filter.add_all(SCMP_ACT_ALLOW, allowed);
     // Opening for reading only, nothing made or cut short. O_TMPFILE asks for writing, too.
     constexpr scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
-    add(SCMP_ACT_ALLOW, SCMP_SYS(openat), {{2, SCMP_CMP_MASKED_EQ, writing, O_RDONLY}});
-    add(SCMP_ACT_ALLOW, SCMP_SYS(open), {{1, SCMP_CMP_MASKED_EQ, writing, O_RDONLY}});
-    add(SCMP_ACT_ALLOW, SCMP_SYS(execveat), {{0, SCMP_CMP_EQ, program_fd, 0}, {4, SCMP_CMP_EQ, AT_EMPTY_PATH, 0}});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(openat), {argument_masked(2, writing, O_RDONLY)});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(open), {argument_masked(1, writing, O_RDONLY)});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(execveat), {argument_is(0, program_fd), argument_is(4, AT_EMPTY_PATH)});
     // How large a block device is.
     for (const auto question : {scmp_datum_t{BLKGETSIZE64}, scmp_datum_t{BLKGETSIZE}, scmp_datum_t{BLKSSZGET}}) {
-        add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {{1, SCMP_CMP_EQ, question, 0}});
+        filter.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {argument_is(1, question)});
     }
     constexpr scmp_datum_t other_spaces =
         CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
-    add(SCMP_ACT_ALLOW, SCMP_SYS(clone), {{0, SCMP_CMP_MASKED_EQ, other_spaces, 0}});
-    add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), {});
-    // No owner and no signal for a descriptor, which would be a way to signal other processes (F_SETOWN, F_SETSIG).
-    for (const auto command : {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL}) {
-        add(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), {{1, SCMP_CMP_EQ, static_cast<scmp_datum_t>(command), 0}});
-    }
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), {argument_masked(0, other_spaces, 0)});
+    filter.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands);
     // Its own limits; those of another process could end that one.
-    add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), {{0, SCMP_CMP_EQ, 0, 0}});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), {argument_is(0, 0)});
     // A child that takes too long.
-    add(SCMP_ACT_ALLOW, SCMP_SYS(kill), {{1, SCMP_CMP_EQ, SIGKILL, 0}});
-    return load(filter, error);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(kill), {argument_is(1, SIGKILL)});
+    return loaded(filter);
 }
 
 } // namespace
@@ -191,16 +167,9 @@ Result<void> confine(const std::string& image, const Limits& limits) {
 }
 
 Result<void> confine_program() {
-    const Filter filter{seccomp_init(SCMP_ACT_ALLOW)};
-    if (!filter) {
-        return refused("seccomp", ENOMEM);
-    }
-    int error = 0;
-    for (const int call : not_for_the_program) {
-        const int result = seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(EPERM), call, 0);
-        error = error == 0 ? -result : error;
-    }
-    return load(filter, error);
+    SeccompFilter filter{SCMP_ACT_ALLOW};
+    filter.add_all(SCMP_ACT_ERRNO(EPERM), not_for_the_program);
+    return loaded(filter);
 }
 
 } // namespace parapet::bootdisk

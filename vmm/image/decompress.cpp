@@ -6,6 +6,8 @@
 #include <array>
 #include <string>
 
+#include "vmm/image/confined_decoder.hpp"
+
 namespace parapet::image {
 namespace {
 
@@ -13,7 +15,7 @@ struct Format {
     Compression compression;
     std::string_view name;
     std::string_view magic;
-    Decoded (*decode)(std::span<const std::byte>, Output&);
+    Decoder decode;
 };
 
 using namespace std::string_view_literals;
@@ -57,12 +59,12 @@ std::optional<Compression> detect_compression(std::span<const std::byte> front) 
 
 Result<Output> Output::reserve(uint64_t limit) {
     auto map = Mapping::reserve(limit + page_size);
-    if (!map)
-        return map.error();
-    Output out;
-    out.map_ = *std::move(map);
-    out.limit_ = limit;
-    return out;
+    return map ? Result{Output{*std::move(map), limit}} : map.error();
+}
+
+Result<Output> Output::reserve_shared(uint64_t limit) {
+    auto map = Mapping::reserve_shared(limit + page_size);
+    return map ? Result{Output{*std::move(map), limit}} : map.error();
 }
 
 Mapping Output::take() && {
@@ -70,31 +72,33 @@ Mapping Output::take() && {
     return std::move(map_);
 }
 
-Result<Mapping> decompress(Compression compression, std::span<const std::byte> in, uint64_t limit) {
+Result<Mapping> decompress(Compression compression, std::span<const std::byte> in, uint64_t limit, Decoding where) {
     const Format* format = format_of(compression);
     if (format == nullptr)
         return Error{"has no compressed data"};
-    auto out = Output::reserve(limit);
+    const bool confined = where == Decoding::confined;
+    auto out = confined ? Output::reserve_shared(limit) : Output::reserve(limit);
     if (!out)
         return Error{"cannot be decompressed: " + out.error().message};
     const std::string name{format->name};
-    Decoded how = format->decode(in, *out);
-    if (out->over())
-        how = Decoded::too_long;
-    switch (how) {
+    const std::string remedy = "; copy or download it again";
+    auto how = confined ? decode_confined(format->decode, in, *out) : format->decode(in, *out);
+    if (!how)
+        return how.error();
+    switch (out->over() ? Decoded::too_long : *how) {
     case Decoded::ok:
         return std::move(*out).take();
     case Decoded::truncated:
-        return Error{"has truncated " + name + " data"};
+        return Error{"has truncated " + name + " data" + remedy};
     case Decoded::too_long:
         return Error{"has " + name + " data that unpacks to more than the expected " + std::to_string(limit) +
-                     " bytes"};
+                     " bytes" + remedy};
     case Decoded::no_memory:
-        return Error{"has " + name + " data that takes too much memory to unpack"};
+        return Error{"has " + name + " data that takes too much memory to unpack" + remedy};
     case Decoded::corrupt:
         break;
     }
-    return Error{"has corrupt " + name + " data"};
+    return Error{"has corrupt " + name + " data" + remedy};
 }
 
 } // namespace parapet::image

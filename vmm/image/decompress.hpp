@@ -17,22 +17,27 @@ namespace parapet::image {
 [[nodiscard]] std::optional<Compression> detect_compression(std::span<const std::byte> front);
 
 /// Decompresses `in`, all frames that follow each other directly; other bytes after the last frame are ignored.
-/// Error: half a sentence whose subject is the file ("has corrupt xz data"), also for more than `limit` bytes.
-[[nodiscard]] Result<Mapping> decompress(Compression compression, std::span<const std::byte> in, uint64_t limit);
+/// Error: a sentence's end whose subject is the file ("has corrupt xz data; ..."), also for more than `limit` bytes.
+[[nodiscard]] Result<Mapping> decompress(Compression compression, std::span<const std::byte> in, uint64_t limit,
+                                         Decoding where);
 
 /// The growing output of a decompressor: a reserved mapping with a little more room than the limit, so that a stream
 /// of exactly `limit` bytes can be told from a longer one.
 class Output {
 public:
     [[nodiscard]] static Result<Output> reserve(uint64_t limit);
+    /// For a decoder in a forked process. What that one add()s is not known here.
+    [[nodiscard]] static Result<Output> reserve_shared(uint64_t limit);
 
     [[nodiscard]] std::span<std::byte> room() const { return map_.bytes().subspan(used_); }
     void add(size_t count) { used_ += count; }
+    [[nodiscard]] size_t used() const { return used_; }
     [[nodiscard]] bool over() const { return used_ > limit_; }
     [[nodiscard]] uint64_t limit() const { return limit_; }
     [[nodiscard]] Mapping take() &&;
 
 private:
+    Output(Mapping map, uint64_t limit) : map_{std::move(map)}, limit_{limit} {}
     Mapping map_;
     size_t used_ = 0;
     uint64_t limit_ = 0;
@@ -41,7 +46,10 @@ private:
 /// How a codec ended.
 enum class Decoded { ok, corrupt, truncated, too_long, no_memory };
 
-// One per format: decodes all frames of `in` to `out`.
+/// Decodes all frames of `in` to `out`.
+using Decoder = Decoded (*)(std::span<const std::byte> in, Output& out);
+
+// One per format.
 Decoded decode_gzip(std::span<const std::byte> in, Output& out);
 Decoded decode_bzip2(std::span<const std::byte> in, Output& out);
 Decoded decode_lzma(std::span<const std::byte> in, Output& out);

@@ -70,7 +70,7 @@ Result<Payload> find_payload(const ByteSource& file, const std::optional<BzImage
     return Payload{bzimage->payload_offset, bzimage->payload_length - tail, *compression, bzimage->unpacked_size, true};
 }
 
-Result<Mapping> unpack(const ByteSource& file, const Payload& payload) {
+Result<Mapping> unpack(const ByteSource& file, const Payload& payload, Decoding where) {
     Mapping held;
     std::span<const std::byte> packed = file.bytes();
     if (packed.empty()) {
@@ -84,9 +84,9 @@ Result<Mapping> unpack(const ByteSource& file, const Payload& payload) {
     } else {
         packed = packed.subspan(payload.offset, payload.length);
     }
-    auto unpacked = decompress(payload.compression, packed, payload.unpacked_limit);
+    auto unpacked = decompress(payload.compression, packed, payload.unpacked_limit, where);
     if (!unpacked)
-        return Error{unpacked.error().message + "; copy or download it again"};
+        return unpacked;
     if (payload.exact && unpacked->bytes().size() != payload.unpacked_limit)
         return Error{"has corrupt " + std::string{name_of(payload.compression)} + " data (it unpacks to " +
                      std::to_string(unpacked->bytes().size()) + " bytes instead of " +
@@ -113,7 +113,7 @@ Result<Source> elf_of(const Source& file, const std::optional<BzImage>& bzimage,
             image.from_cache = true;
             return found;
         }
-    auto unpacked = unpack(*file, *payload);
+    auto unpacked = unpack(*file, *payload, options.decoding);
     if (!unpacked)
         return unpacked.error();
     const auto elf = std::make_shared<const MemorySource>(*std::move(unpacked));

@@ -33,9 +33,16 @@ struct Segment {
     uint32_t flags = 0;     ///< PF_R | PF_W | PF_X
 };
 
+/// Where a kernel's data meets the libraries that decompress it.
+enum class Decoding {
+    confined, ///< in a process of its own that can do nothing else (confined_decoder.hpp)
+    here,     ///< in this one: it is confined itself, or the data is its own (tests)
+};
+
 struct LoadOptions {
     const KernelCache* cache = nullptr; ///< keeps decompressed kernels between runs; see kernel_cache.hpp
     uint64_t max_bytes = 1ULL << 30;    ///< bound on the decompressed size and on the image's extent
+    Decoding decoding = Decoding::confined;
 };
 
 /// A checked kernel. Everything here has been validated: no overflow, segments inside the file, inside

@@ -40,9 +40,17 @@ Mapping::~Mapping() {
 }
 
 Result<Mapping> Mapping::reserve(uint64_t size) {
+    return map(size, MAP_PRIVATE);
+}
+
+Result<Mapping> Mapping::reserve_shared(uint64_t size) {
+    return map(size, MAP_SHARED);
+}
+
+Result<Mapping> Mapping::map(uint64_t size, int sharing) {
     if (size == 0)
         return Mapping{};
-    void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (at == MAP_FAILED)
         return no_memory(size);
     if (size >= huge_page)

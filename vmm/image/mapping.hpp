@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A private memory mapping with an owner: its pages go back to the host when it ends, not to a heap that keeps them.
+// A memory mapping with an owner: its pages go back to the host when it ends, not to a heap that keeps them.
 #pragma once
 
 #include <cstddef>
@@ -20,6 +20,9 @@ public:
     /// Zero pages that cost memory only where they are touched.
     [[nodiscard]] static Result<Mapping> reserve(uint64_t size);
 
+    /// The same, for processes that are forked later, too: all see what one of them writes.
+    [[nodiscard]] static Result<Mapping> reserve_shared(uint64_t size);
+
     /// Puts a file's bytes, read-only, over a part of this; all offsets at page boundaries. False: the host refuses.
     [[nodiscard]] bool overlay(uint64_t offset, int fd, uint64_t file_offset, uint64_t length);
 
@@ -29,6 +32,7 @@ public:
     void shrink(size_t size);
 
 private:
+    [[nodiscard]] static Result<Mapping> map(uint64_t size, int sharing);
     Mapping(std::byte* data, size_t size) : data_{data}, size_{size} {}
     std::byte* data_ = nullptr;
     size_t size_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/nbd/helper/confine.hpp"
 
+#include "support/seccomp_filter.hpp"
 #include "support/unique_fd.hpp"
 
 #include <cerrno>
@@ -9,7 +10,6 @@
 #include <fcntl.h>
 #include <initializer_list>
 #include <linux/landlock.h>
-#include <seccomp.h>
 #include <string>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -80,14 +80,9 @@ constexpr int refused[] = {
 };
 
 int forbid_calls() {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-    int error = filter == nullptr ? -ENOMEM : 0;
-    for (const int call : refused) {
-        error = error != 0 ? error : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0);
-    }
-    error = error != 0 ? error : seccomp_load(filter);
-    seccomp_release(filter);
-    return error;
+    SeccompFilter filter{SCMP_ACT_ALLOW};
+    filter.add_all(SCMP_ACT_ERRNO(EPERM), refused);
+    return filter.load();
 }
 
 } // namespace
@@ -102,7 +97,7 @@ Result<void> confine(bool remote) {
     if (remote) {
         give_up(changing | LANDLOCK_ACCESS_FS_EXECUTE, {});
         if (const int error = forbid_calls(); error != 0) {
-            return Error{std::string{"the NBD helper cannot be confined by seccomp ("} + std::strerror(-error) +
+            return Error{std::string{"the NBD helper cannot be confined by seccomp ("} + std::strerror(error) +
                          "); use a kernel with CONFIG_SECCOMP_FILTER"};
         }
     }

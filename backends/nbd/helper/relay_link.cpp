@@ -14,6 +14,7 @@ namespace {
 constexpr auto handshake_limit = 10s;
 constexpr auto longest_pause = 1s;
 constexpr auto leave_limit = 30s; // a server that stores much at its end
+constexpr auto hasty_limit = 1s;
 } // namespace
 
 void Relay::lose() {
@@ -235,7 +236,7 @@ void Relay::run() {
 /// What the server has been sent is let finish; then it is told, and waited for.
 void Relay::leave() {
     const bool in_order = link_ == Link::up;
-    const auto until = Clock::now() + leave_limit;
+    const auto until = Clock::now() + (port_.in_haste() ? hasty_limit : leave_limit);
     waiting_.clear();
     bool told = false;
     while (session_ && !session_->dead() && in_order && Clock::now() < until) {

@@ -47,6 +47,10 @@ VmmPort::Got VmmPort::receive(std::span<const WireRequest>& requests) {
     }
     const auto bytes = static_cast<std::size_t>(got);
     const std::uint32_t count = incoming_.header.count;
+    if (bytes == sizeof(Bye) && incoming_.header.kind == Kind::bye) {
+        in_haste_ = count == bye_at_once;
+        return Got::end;
+    }
     if (bytes < sizeof(Header) || incoming_.header.kind != Kind::requests || count == 0 || count > most_entries ||
         bytes != message_bytes<RequestMessage>(count)) {
         return Got::end;

@@ -29,6 +29,8 @@ public:
     enum class Got { nothing, requests, end };
     /// The next message. end: the vmm is gone, says good-bye, or talks nonsense.
     Got receive(std::span<const WireRequest>& requests);
+    /// After the end: it came with bye_at_once.
+    [[nodiscard]] bool in_haste() const { return in_haste_; }
     [[nodiscard]] int fd() const { return socket_; }
 
 private:
@@ -38,6 +40,7 @@ private:
     std::deque<WireCompletion> completions_;
     std::deque<Event> events_;
     RequestMessage incoming_;
+    bool in_haste_ = false;
 };
 
 } // namespace parapet::nbd

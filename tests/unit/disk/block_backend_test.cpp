@@ -453,6 +453,32 @@ TEST_F(BlockTest, DisconnectsWhileBusyAndConnectsAgain) {
     EXPECT_EQ(second->response().value().id, 99u);
 }
 
+/// By force: what the target waits for somewhere else is given up, tried again it is not, and the guest hears of it.
+TEST_F(BlockTest, AbandonedWhileBusyItLetsGoAtOnce) {
+    make("on-error=wait");
+    target->held = true;
+    auto frontend = start();
+    const auto ref = guest.grant(guest.allocate());
+    for (unsigned id = 0; id < 3; ++id) {
+        auto request = F::request(BLKIF_OP_WRITE, id, id * 8);
+        F::add(request, ref);
+        frontend->put(request);
+    }
+    frontend->push();
+    ASSERT_TRUE(submitted(3));
+    bool done = false;
+    backend->disconnect([&] { done = true; });
+    EXPECT_FALSE(guest.run_until([&] { return done; }, 50ms)) << "requests are under way";
+    backend->abandon();
+    ASSERT_TRUE(guest.run_until([&] { return done; }));
+    EXPECT_EQ(guest.leases(), 0u);
+    EXPECT_EQ(target->submitted, 3u);
+    for (unsigned id = 0; id < 3; ++id) {
+        EXPECT_EQ(frontend->status(), BLKIF_RSP_ERROR);
+    }
+    backend->abandon(); // once more, by another client
+}
+
 TEST_F(BlockTest, DisconnectingTheUnconnectedIsDoneAtOnce) {
     make();
     bool done = false;

@@ -6,6 +6,7 @@
 #include "backends/io/io_thread.hpp"
 
 #include <atomic>
+#include <cerrno>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -28,6 +29,11 @@ public:
             waiting.push_back(&request);
         } else {
             io_.post([this, &request] { end(request, next_result); });
+        }
+    }
+    void abandon() override {
+        while (!waiting.empty()) {
+            finish(0, -EIO);
         }
     }
     void watch(std::function<void()> changed) override { changed_ = std::move(changed); }

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 #include <optional>
 #include <random>
@@ -141,6 +142,31 @@ TEST_P(RawTargetTest, ATruncatedFileGivesErrorsAndIsNotWrittenBack) {
     ASSERT_EQ(::truncate(image.path.c_str(), 1 << 20), 0);
     std::this_thread::sleep_for(1100ms);
     EXPECT_EQ(run(disk::Operation::write, 768 << 10, parts), 0) << "it is whole again";
+}
+
+/// Within the second in which nobody looks at the size: no write may bring the end back.
+TEST_P(RawTargetTest, AWriteAtOnceAfterTheTruncationIsRefused) {
+    open();
+    const auto frames = guest.allocate(4);
+    const std::vector<iovec> whole{{guest.page(frames), 16384}};
+    const std::vector<iovec> sectors{{guest.page(frames) + 512, 1024}, {guest.page(frames) + 8192, 512}};
+    const std::uint64_t full = 1 << 20;
+    for (const bool fua : {false, true}) {
+        for (const auto& parts : {whole, sectors}) {
+            // Beyond the new end, over it, and up to the old one.
+            for (const std::uint64_t offset :
+                 {std::uint64_t{768 << 10}, std::uint64_t{(512 << 10) - 512}, full - 16384}) {
+                ASSERT_EQ(run(disk::Operation::write, offset, parts, fua), 0);
+                std::this_thread::sleep_for(2ms);
+                ASSERT_EQ(::truncate(image.path.c_str(), 512 << 10), 0);
+                EXPECT_EQ(run(disk::Operation::write, offset, parts, fua), disk::beyond_end) << offset;
+                EXPECT_EQ(std::filesystem::file_size(image.path), std::uint64_t{512 << 10}) << offset;
+                EXPECT_EQ(run(disk::Operation::write, 4096, parts, fua), 0);
+                ASSERT_EQ(::truncate(image.path.c_str(), static_cast<off_t>(full)), 0);
+                std::this_thread::sleep_for(1100ms);
+            }
+        }
+    }
 }
 
 TEST_P(RawTargetTest, TheReadAtTheEndOfATruncatedFileFailsAtOnce) {

@@ -18,6 +18,12 @@ protected:
     }
 };
 
+/// For what is tried a thousand times, and where ASan shall see each byte.
+const LoadOptions& quickly() {
+    static const LoadOptions options{.decoding = Decoding::here};
+    return options;
+}
+
 void expect_same(const KernelImage& image, const Bytes& elf) {
     const auto plain = load_bytes(elf);
     ASSERT_TRUE(plain);
@@ -72,7 +78,7 @@ TEST_P(EachCompression, EveryTruncationOfTheFileIsRefused) {
     const Bytes file = bzimage_of(GetParam(), linux_elf(40'000).build());
     const size_t payload_end = file.size() - 100;
     for (size_t size = 1; size < payload_end; size += size < 0x260 ? 1 : 61) {
-        const auto image = load_bytes(std::span{file}.first(size));
+        const auto image = load_bytes(std::span{file}.first(size), quickly());
         ASSERT_FALSE(image) << size;
         if (size >= 0x206) {
             EXPECT_NE(image.error().message.find("is a truncated bzImage"), std::string::npos) << image.error().message;
@@ -86,10 +92,10 @@ TEST_P(EachCompression, TruncationsOfThePayloadAreRefused) {
     const Bytes packed = compress(GetParam(), elf);
     for (size_t size = 16; size < packed.size(); size += 53) {
         const Bytes cut{packed.begin(), packed.begin() + static_cast<ptrdiff_t>(size)};
-        const auto image = load_bytes(bzimage(cut, static_cast<uint32_t>(elf.size()), true, "x"));
+        const auto image = load_bytes(bzimage(cut, static_cast<uint32_t>(elf.size()), true, "x"), quickly());
         ASSERT_FALSE(image) << size;
         EXPECT_NE(image.error().message.find(name() + " data"), std::string::npos) << image.error().message;
-        const auto whole = load_bytes(cut);
+        const auto whole = load_bytes(cut, quickly());
         EXPECT_FALSE(whole) << size;
     }
 }
@@ -101,7 +107,7 @@ TEST_P(EachCompression, BitFlipsAreRefusedOrHarmless) {
     for (size_t bit = 0x1f0 * 8; bit < file.size() * 8; bit += 331) {
         Bytes flipped = file;
         flipped[bit / 8] ^= std::byte{1} << (bit % 8);
-        const auto image = load_bytes(flipped);
+        const auto image = load_bytes(flipped, quickly());
         if (!image) {
             ++refused;
             EXPECT_NE(image.error().message.find("test.img"), std::string::npos);

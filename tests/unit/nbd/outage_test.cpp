@@ -31,6 +31,13 @@ protected:
         stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
         return bytes;
     }
+    /// The helper's processes of our disk.
+    [[nodiscard]] std::vector<pid_t> helpers() const {
+        const auto all = processes_with("parapet-nbd");
+        auto ours = processes_with(uri());
+        std::erase_if(ours, [&](pid_t pid) { return std::find(all.begin(), all.end(), pid) == all.end(); });
+        return ours;
+    }
 };
 
 TEST_F(Outage, TheForgetfulServerForgets) { // or the next test would show nothing
@@ -170,6 +177,39 @@ TEST_F(Outage, ASilentServer) {
     EXPECT_EQ(opened->read(0, 4096), pattern(4096, 2));
 }
 
+/// Given up by force: nothing waits for the server, and nothing is left.
+TEST_F(Outage, ADiskThatIsAbandonedIsGoneAtOnce) {
+    for (const bool silent : {false, true}) {
+        make_file(1 << 20);
+        Program server = forgetful();
+        const auto opened = disk(remote());
+        ASSERT_EQ(opened->write(0, pattern(4096, 1)), 0);
+        if (silent) {
+            (void)::kill(server.pid(), SIGSTOP);
+        } else {
+            server.stop(SIGKILL);
+        }
+        Request first{Operation::write, 0, pattern(4096, 2)};
+        Request second{Operation::read, 4096, Bytes(4096)};
+        opened->submit(first);
+        opened->submit(second);
+        EXPECT_EQ(first.result.wait_for(500ms), std::future_status::timeout);
+        const auto begun = steady_clock::now();
+        opened->abandon();
+        EXPECT_EQ(first.result.get(), -EIO);
+        EXPECT_EQ(second.result.get(), -EIO);
+        EXPECT_LT(steady_clock::now() - begun, 500ms);
+        boost::asio::io_context control;
+        bool closed = false;
+        opened->close(control, [&] { closed = true; });
+        control.run_for(5s);
+        EXPECT_TRUE(closed);
+        EXPECT_LT(steady_clock::now() - begun, 1900ms);
+        EXPECT_TRUE(soon([&] { return helpers().empty(); }, 3s)) << "its helper lives on";
+        EXPECT_FALSE(logged("every request fails from now on")) << "as if it were a fault";
+    }
+}
+
 TEST_F(Outage, AnotherDiskComesBack) {
     make_file(1 << 20);
     Program server = forgetful();
@@ -188,12 +228,9 @@ TEST_F(Outage, ADeadHelperFailsTheDiskOnly) {
     const auto opened = disk(remote());
     Request pending{Operation::write, 0, pattern(4096, 1)};
     opened->submit(pending);
-    const auto helpers = processes_with("parapet-nbd");
     bool killed = false;
-    for (const pid_t pid : processes_with(uri())) {
-        if (std::find(helpers.begin(), helpers.end(), pid) != helpers.end()) {
-            killed = ::kill(pid, SIGKILL) == 0;
-        }
+    for (const pid_t pid : helpers()) {
+        killed = ::kill(pid, SIGKILL) == 0;
     }
     ASSERT_TRUE(killed);
     EXPECT_EQ(pending.result.get(), -EIO);

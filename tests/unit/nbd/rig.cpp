@@ -70,6 +70,10 @@ void Disk::submit(Request& request) {
     io_->call([&] { target_->submit(request); });
 }
 
+void Disk::abandon() {
+    io_->call([&] { target_->abandon(); });
+}
+
 int Disk::run(Request& request, std::chrono::seconds limit) {
     submit(request);
     if (request.result.wait_for(limit) != std::future_status::ready) {

@@ -42,6 +42,7 @@ public:
     Bytes read(std::uint64_t where, std::size_t length); ///< empty: an error
     int flush();
     disk::DiskTarget& target() { return *target_; }
+    void abandon();
     void close(); ///< ends the helper
     /// The same without keeping the thread; once.
     void close(boost::asio::io_context& control, std::function<void()> done);

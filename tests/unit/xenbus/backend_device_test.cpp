@@ -38,11 +38,15 @@ public:
             done();
         }
     }
+    void abandon() override {
+        EXPECT_TRUE(pending) << "nothing is waited for";
+        abandoned++;
+    }
     void finish() {
         connected = false;
         std::exchange(pending, nullptr)();
     }
-    int offers = 0, connects = 0, disconnects = 0;
+    int offers = 0, connects = 0, disconnects = 0, abandoned = 0;
     bool connected = false, slow = false;
     std::function<void()> pending;
 };
@@ -175,8 +179,29 @@ TEST_F(BackendDeviceTest, DetachByForceDoesNotWait) {
     driver.slow = true;
     device->detach(true);
     EXPECT_EQ(removed, 0);
+    EXPECT_EQ(driver.abandoned, 1);
     driver.finish();
     EXPECT_EQ(removed, 1);
+}
+
+TEST_F(BackendDeviceTest, ForceThatComesLaterGivesUpWhatIsWaitedFor) {
+    connect();
+    driver.slow = true;
+    device->detach(false);
+    frontend(State::closed);
+    EXPECT_TRUE(driver.pending);
+    EXPECT_EQ(driver.abandoned, 0) << "in order, it waits";
+    device->detach(true);
+    EXPECT_EQ(driver.abandoned, 1);
+    driver.finish();
+    EXPECT_EQ(removed, 1);
+}
+
+TEST_F(BackendDeviceTest, NothingIsGivenUpWhereNothingIsWaitedFor) {
+    connect();
+    device->detach(true);
+    EXPECT_EQ(removed, 1);
+    EXPECT_EQ(driver.abandoned, 0);
 }
 
 TEST_F(BackendDeviceTest, ADeviceThatNoDriverHasTakenIsDetachedAtOnce) {

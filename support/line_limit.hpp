@@ -7,8 +7,9 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
-namespace parapet::vmm {
+namespace parapet {
 
 /// Copies share the limit. What it leaves out is counted, and told with the next line that passes.
 class LineLimit {
@@ -17,8 +18,8 @@ public:
     using Log = std::function<void(std::string_view)>;
     static constexpr unsigned most_in_a_minute = 20;
 
-    explicit LineLimit(Log log, std::function<Clock::time_point()> now = Clock::now)
-        : state_{std::make_shared<State>(State{std::move(log), std::move(now)})} {}
+    explicit LineLimit(Log log, unsigned most = most_in_a_minute, std::function<Clock::time_point()> now = Clock::now)
+        : state_{std::make_shared<State>(State{std::move(log), std::move(now), most})} {}
 
     void operator()(std::string_view line) const {
         State& state = *state_;
@@ -27,8 +28,8 @@ public:
             state.since = now;
             state.lines = 0;
         }
-        if (++state.lines > most_in_a_minute) {
-            state.lines = most_in_a_minute;
+        if (++state.lines > state.most) {
+            state.lines = state.most;
             state.left_out++;
             return;
         }
@@ -43,6 +44,7 @@ private:
     struct State {
         Log log;
         std::function<Clock::time_point()> now;
+        unsigned most; ///< in a minute
         Clock::time_point since{};
         unsigned lines = 0;
         unsigned long left_out = 0;
@@ -50,4 +52,4 @@ private:
     std::shared_ptr<State> state_;
 };
 
-} // namespace parapet::vmm
+} // namespace parapet

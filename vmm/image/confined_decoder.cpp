@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/image/confined_decoder.hpp"
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <string>
+
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/seccomp_filter.hpp"
+
+namespace parapet::image {
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool instrumented = true; // the sanitizers reserve address space beyond any limit
+#else
+constexpr bool instrumented = false;
+#endif
+
+/// The output and lzma's dictionary, and what this process has besides.
+constexpr rlim_t most_memory = 4ULL << 30;
+/// A kernel takes one second, thirty in an emulated machine.
+constexpr rlim_t most_seconds = 300;
+
+/// Statuses of the child: how the decoder ended, from here on; or an errno of its confinement.
+constexpr int first_outcome = 200;
+constexpr int last_outcome = first_outcome + static_cast<int>(Decoded::no_memory);
+
+/// What a decoder needs of the kernel: memory that belongs to no file, and the end. (sigaltstack: the sanitizers.)
+constexpr int allowed[] = {SCMP_SYS(brk),         SCMP_SYS(munmap),      SCMP_SYS(mremap),     SCMP_SYS(madvise),
+                           SCMP_SYS(futex),       SCMP_SYS(exit),        SCMP_SYS(exit_group), SCMP_SYS(getrandom),
+                           SCMP_SYS(sched_yield), SCMP_SYS(sigaltstack), SCMP_SYS(gettid),     SCMP_SYS(rt_sigreturn)};
+
+/// 0 or an errno.
+int limit_resources() {
+    const auto set = [](__rlimit_resource resource, rlim_t most) {
+        const rlimit limit{most, most};
+        return setrlimit(resource, &limit) == 0;
+    };
+    const bool done = set(RLIMIT_CORE, 0) && set(RLIMIT_FSIZE, 0) && set(RLIMIT_NOFILE, 0) &&
+                      set(RLIMIT_CPU, most_seconds) && (instrumented || set(RLIMIT_AS, most_memory));
+    return done ? 0 : errno;
+}
+
+int forbid_calls() {
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    filter.add_all(SCMP_ACT_ALLOW, allowed);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
+               {argument_masked(2, PROT_EXEC, 0), argument_masked(3, MAP_ANONYMOUS, MAP_ANONYMOUS)});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)});
+    return filter.load();
+}
+
+/// In the child, for good. 0 or an errno.
+int confine(pid_t parent) {
+    signal(SIGBUS, SIG_DFL); // this process's own handler has something to say about it
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return errno;
+    if (getppid() != parent)
+        return ECHILD; // it has ended before it could be watched
+    if (syscall(SYS_close_range, 0U, ~0U, 0U) != 0)
+        return errno;
+    if (const int error = limit_resources(); error != 0)
+        return error;
+    return forbid_calls();
+}
+
+Error failed(const std::string& why) {
+    return Error{"cannot be decompressed: " + why};
+}
+
+Error could_not(int error) {
+    return failed(std::string{"this host does not let the process that does it be started and confined ("} +
+                  std::strerror(error) + "); use a kernel with CONFIG_SECCOMP_FILTER, or give an uncompressed kernel");
+}
+
+} // namespace
+
+Result<Decoded> decode_confined(Decoder decode, std::span<const std::byte> in, Output& out) {
+    auto answer = Mapping::reserve_shared(sizeof(uint64_t));
+    if (!answer)
+        return failed(answer.error().message);
+    const pid_t parent = getpid();
+    const pid_t child = fork();
+    if (child < 0)
+        return could_not(errno);
+    if (child == 0) {
+        if (const int error = confine(parent); error != 0)
+            _exit(error);
+        const int outcome = first_outcome + static_cast<int>(decode(in, out));
+        const uint64_t used = out.used();
+        std::memcpy(answer->bytes().data(), &used, sizeof used);
+        _exit(outcome);
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR)
+            return could_not(errno);
+    }
+    // From here on the memory is this process's alone.
+    if (WIFEXITED(status) && WEXITSTATUS(status) < first_outcome && WEXITSTATUS(status) != 0)
+        return could_not(WEXITSTATUS(status));
+    uint64_t used = 0;
+    std::memcpy(&used, answer->bytes().data(), sizeof used);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) < first_outcome || WEXITSTATUS(status) > last_outcome ||
+        used > out.room().size())
+        return failed("its data broke the process that does it" +
+                      (WIFSIGNALED(status) ? " (signal " + std::to_string(WTERMSIG(status)) + ")" : std::string{}) +
+                      "; copy or download it again");
+    out.add(used);
+    return static_cast<Decoded>(WEXITSTATUS(status) - first_outcome);
+}
+
+} // namespace parapet::image
