@@ -102,8 +102,8 @@ extern "C" void ring0_enter(Vcpu& vcpu) {
 /// A hypercall. True: the guest goes on behind its SYSCALL, and nothing else is to be done first.
 extern "C" int ring0_hypercall(Vcpu& vcpu) {
     // What needs no second look at the guest, and no other way out than the quick one.
-    constexpr u32 PASSING_WORK = ExitWork::FLUSH_TLB | ExitWork::INVLPG | ExitWork::WRITE_MSR | ExitWork::SET_TS |
-                                 ExitWork::LOAD_GS_SELECTOR;
+    constexpr u32 PASSING_WORK =
+        ExitWork::FLUSH_TLB | ExitWork::INVLPG | ExitWork::WRITE_MSR | ExitWork::SET_TS | ExitWork::LOAD_GS_SELECTOR;
     dispatch_hypercall(vcpu);
     const bool plain = (vcpu.work.flags & ~PASSING_WORK) == 0 && !event_deliverable(vcpu) && !vcpu.domain->dead &&
                        vcpu.regs->vector == vector::SYSCALL && is_canonical(vcpu.regs->rip);
