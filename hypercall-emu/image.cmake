@@ -22,7 +22,7 @@ function(parapet_add_nucleus home)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:${NUCLEUS_COMPILE_OPTIONS}>)
   set_target_properties(${target} PROPERTIES OUTPUT_NAME nucleus-${home}.elf)
   # With link-time optimisation, code is made when linking: by the same options.
-  target_link_options(${target} PRIVATE ${NUCLEUS_COMPILE_OPTIONS} -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack
+  target_link_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:${NUCLEUS_COMPILE_OPTIONS}> -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack
     -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments -T ${CMAKE_SOURCE_DIR}/hypercall-emu/nucleus.lds)
   set_target_properties(${target} PROPERTIES LINK_DEPENDS ${CMAKE_SOURCE_DIR}/hypercall-emu/nucleus.lds)
   set(binary ${CMAKE_CURRENT_BINARY_DIR}/nucleus-${home}.bin)
