@@ -62,6 +62,7 @@ struct LogOutput::State {
     bool at_line_start = true; ///< of what is in the queue
     bool broken = false;       ///< nothing will be taken any more
     bool has_thread = false, ended = false;
+    bool writing = false; ///< somebody is in write_out(), and takes what comes meanwhile
 
     [[nodiscard]] bool has_lost() const { return lost_lines != 0 || lost_part; }
     [[nodiscard]] bool done() const { return broken || (used == 0 && !has_lost()); }
@@ -98,6 +99,9 @@ struct LogOutput::State {
 
     /// Until the queue is empty. Writers come in between.
     void write_out(std::unique_lock<std::mutex>& lock) {
+        if (std::exchange(writing, true)) {
+            return;
+        }
         while (!done()) {
             if (used == 0) {
                 append(tell_lost());
@@ -116,13 +120,14 @@ struct LogOutput::State {
             }
             emptied.notify_all();
         }
+        writing = false;
     }
 
     void run() {
         (void)::pthread_setname_np(::pthread_self(), "log");
         std::unique_lock lock{mutex};
         for (;;) {
-            filled.wait(lock, [this] { return ended || !done(); });
+            filled.wait(lock, [this] { return ended || (!done() && !writing); });
             if (done()) {
                 return;
             }
@@ -156,7 +161,7 @@ void LogOutput::put(std::string_view text) {
         state.append(state.tell_lost());
     }
     state.append(text);
-    if (!state.has_thread) {
+    if (!state.has_thread && !state.writing) {
         try {
             std::thread{[kept = state_] { kept->run(); }}.detach();
             state.has_thread = true;

@@ -9,12 +9,17 @@
 #include <memory>
 #include <seccomp.h>
 #include <span>
+#include <sys/mman.h>
 
 namespace parapet {
 
 /// fcntl() of a process that only uses what it has open: duplicates and flags. Not F_SETOWN and F_SETSIG, which are a
 /// way to signal other processes.
 inline constexpr int harmless_fcntl_commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL};
+
+/// madvise() of a process's own memory. Not MADV_HWPOISON and its like, by which root takes memory from the whole host.
+inline constexpr int harmless_advice[] = {MADV_NORMAL,   MADV_WILLNEED,   MADV_DONTNEED, MADV_FREE,
+                                          MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP, MADV_DONTFORK};
 
 /// Tests of a rule: argument number `argument` is `value`; its bits `mask` are.
 constexpr scmp_arg_cmp argument_is(unsigned argument, scmp_datum_t value) {

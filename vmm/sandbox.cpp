@@ -47,8 +47,8 @@ constexpr int allowed[] = {
     // the end of processes that were started before
     SCMP_SYS(wait4),
     // memory; never executable, see below
-    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(mincore), SCMP_SYS(memfd_create),
-    SCMP_SYS(ftruncate), SCMP_SYS(fallocate),
+    SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mincore), SCMP_SYS(memfd_create), SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),
     // threads and signals
     SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(exit), SCMP_SYS(exit_group),
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(gettid),
@@ -85,6 +85,7 @@ void add_conditional(SeccompFilter& rules) {
     }
     rules.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands);
     rules.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, fcntl_commands_besides);
+    rules.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice);
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), {argument_masked(2, PROT_EXEC, 0)});
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)});
     // Threads yes, processes no. clone3's flags cannot be seen; without it the C library uses clone.

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/image/confined_decoder.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
 #include <string>
 
+#include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -34,14 +36,19 @@ constexpr int first_outcome = 200;
 constexpr int last_outcome = first_outcome + static_cast<int>(Decoded::no_memory);
 
 /// What a decoder needs of the kernel: memory that belongs to no file, and the end. (sigaltstack: the sanitizers.)
-constexpr int allowed[] = {SCMP_SYS(brk),         SCMP_SYS(munmap),      SCMP_SYS(mremap),     SCMP_SYS(madvise),
-                           SCMP_SYS(futex),       SCMP_SYS(exit),        SCMP_SYS(exit_group), SCMP_SYS(getrandom),
-                           SCMP_SYS(sched_yield), SCMP_SYS(sigaltstack), SCMP_SYS(gettid),     SCMP_SYS(rt_sigreturn)};
+/// Nothing to sleep by, which would outlast the limit of CPU time.
+constexpr int allowed[] = {SCMP_SYS(brk),        SCMP_SYS(munmap),      SCMP_SYS(mremap),      SCMP_SYS(exit),
+                           SCMP_SYS(exit_group), SCMP_SYS(getrandom),   SCMP_SYS(sched_yield), SCMP_SYS(sigaltstack),
+                           SCMP_SYS(gettid),     SCMP_SYS(rt_sigreturn)};
 
 /// 0 or an errno.
 int limit_resources() {
     const auto set = [](__rlimit_resource resource, rlim_t most) {
-        const rlimit limit{most, most};
+        rlimit limit{};
+        if (getrlimit(resource, &limit) != 0)
+            return false;
+        limit.rlim_max = std::min(limit.rlim_max, most); // whoever has less already cannot raise it
+        limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max);
         return setrlimit(resource, &limit) == 0;
     };
     const bool done = set(RLIMIT_CORE, 0) && set(RLIMIT_FSIZE, 0) && set(RLIMIT_NOFILE, 0) &&
@@ -55,6 +62,8 @@ int forbid_calls() {
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
                {argument_masked(2, PROT_EXEC, 0), argument_masked(3, MAP_ANONYMOUS, MAP_ANONYMOUS)});
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)});
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(futex), {argument_masked(1, FUTEX_CMD_MASK, FUTEX_WAKE)}); // pthread_once()
     return filter.load();
 }
 
@@ -69,6 +78,9 @@ int confine(pid_t parent) {
         return errno;
     if (const int error = limit_resources(); error != 0)
         return error;
+    // A kernel is shown to its guest, so what was in this memory might be: passwords for a proxy, say.
+    for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
+        explicit_bzero(*variable, std::strlen(*variable));
     return forbid_calls();
 }
 
@@ -94,7 +106,12 @@ Result<Decoded> decode_confined(Decoder decode, std::span<const std::byte> in, O
     if (child == 0) {
         if (const int error = confine(parent); error != 0)
             _exit(error);
-        const int outcome = first_outcome + static_cast<int>(decode(in, out));
+        int outcome = first_outcome;
+        try {
+            outcome += static_cast<int>(decode(in, out));
+        } catch (...) { // memory, most likely; and nothing of the caller's may run here
+            outcome += static_cast<int>(Decoded::no_memory);
+        }
         const uint64_t used = out.used();
         std::memcpy(answer->bytes().data(), &used, sizeof used);
         _exit(outcome);
@@ -107,6 +124,8 @@ Result<Decoded> decode_confined(Decoder decode, std::span<const std::byte> in, O
     // From here on the memory is this process's alone.
     if (WIFEXITED(status) && WEXITSTATUS(status) < first_outcome && WEXITSTATUS(status) != 0)
         return could_not(WEXITSTATUS(status));
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return failed("the process that does it was killed; the host may have too little memory for it");
     uint64_t used = 0;
     std::memcpy(&used, answer->bytes().data(), sizeof used);
     if (!WIFEXITED(status) || WEXITSTATUS(status) < first_outcome || WEXITSTATUS(status) > last_outcome ||

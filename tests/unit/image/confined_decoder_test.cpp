@@ -2,8 +2,12 @@
 // What a decoder that hostile data has taken over can do: nothing but give a result, which is checked.
 #include "vmm/image/confined_decoder.hpp"
 
+#include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <ctime>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -125,6 +129,64 @@ TEST(ConfinedDecoder, TalksToNobodyAndStartsNothing) {
                   return say(out, code != MAP_FAILED);
               }),
               "0");
+}
+
+/// Sleep would outlast the limit of CPU time; and root must not take memory from the host.
+TEST(ConfinedDecoder, NeitherSleepsNorHarmsTheHostsMemory) {
+    EXPECT_EQ(outcome([](std::span<const std::byte>, Output& out) {
+                  int word = 0;
+                  const timespec moment{0, 1};
+                  errno = 0;
+                  (void)syscall(SYS_futex, &word, 0 /* FUTEX_WAIT */, 0, &moment);
+                  return say(out, errno != EPERM);
+              }),
+              "0");
+    EXPECT_EQ(outcome([](std::span<const std::byte>, Output& out) {
+                  errno = 0; // nothing is mapped there: it would do no harm
+                  return say(out, madvise(nullptr, page_size, MADV_HWPOISON) == 0 || errno != EPERM);
+              }),
+              "0");
+}
+
+/// What it reads may come out in the guest.
+TEST(ConfinedDecoder, DoesNotSeeTheEnvironment) {
+    setenv("PARAPET_TEST_SECRET", "password", 1);
+    EXPECT_EQ(outcome([](std::span<const std::byte>, Output& out) {
+                  bool seen = false;
+                  for (char** variable = environ; *variable != nullptr; ++variable)
+                      seen = seen || **variable != '\0';
+                  return say(out, seen);
+              }),
+              "0");
+    EXPECT_STREQ(getenv("PARAPET_TEST_SECRET"), "password");
+    unsetenv("PARAPET_TEST_SECRET");
+}
+
+/// Whoever has set narrower limits already cannot widen them, and need not.
+TEST(ConfinedDecoder, KeepsNarrowerLimits) {
+    const pid_t child = fork();
+    if (child == 0) {
+        const rlimit narrow{100, 100};
+        const bool set = setrlimit(RLIMIT_CPU, &narrow) == 0 && (geteuid() != 0 || setresuid(65534, 65534, 65534) == 0);
+        const std::string found = outcome([](std::span<const std::byte>, Output& out) {
+            rlimit now{};
+            return say(out, getrlimit(RLIMIT_CPU, &now) == 0 && now.rlim_max > 100);
+        });
+        _exit(!set ? 1 : found == "0" ? 0 : 2); // also where asking is refused
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+}
+
+/// It must not come back into the caller's code a second time, in the wrong process.
+TEST(ConfinedDecoder, AnExceptionEndsItThere) {
+    auto out = Output::reserve_shared(limit);
+    ASSERT_TRUE(out);
+    const auto how =
+        decode_confined([](std::span<const std::byte>, Output&) -> Decoded { throw std::bad_alloc{}; }, {}, *out);
+    ASSERT_TRUE(how) << how.error().message;
+    EXPECT_EQ(*how, Decoded::no_memory);
 }
 
 TEST(ConfinedDecoder, ItsDeathIsAnError) {

@@ -5,13 +5,28 @@
 #include "support/unique_fd.hpp"
 
 #include <array>
+#include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string>
 #include <thread>
 #include <vector>
+
+namespace {
+std::atomic<bool> no_threads{false};
+}
+
+/// As where the limit of processes is reached.
+extern "C" int pthread_create(pthread_t* made, const pthread_attr_t* how, void* (*what)(void*), void* argument) {
+    using Create = int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+    static const auto create = reinterpret_cast<Create>(::dlsym(RTLD_NEXT, "pthread_create"));
+    return no_threads ? EAGAIN : create(made, how, what, argument);
+}
 
 namespace parapet {
 namespace {
@@ -52,6 +67,40 @@ protected:
     UniqueFd reader, writer;
     std::size_t pipe_size = 0;
 };
+
+/// Whoever logs writes then, and takes along what others log meanwhile.
+TEST_F(LogOutputTest, IsWrittenByThoseWhoLogWhereNoThreadIsToBeHad) {
+    LogOutput log{writer.get()};
+    std::string all;
+    std::thread late{[&] {
+        std::this_thread::sleep_for(200ms); // both have filled the pipe by then
+        all = read_all();
+    }};
+    std::vector<std::thread> loggers;
+    std::atomic<bool> go{false};
+    std::size_t expected = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned number = 0; number < 2000; number++) {
+            expected += line(number).size();
+        }
+        loggers.emplace_back([&] {
+            while (!go) {
+            }
+            for (unsigned number = 0; number < 2000; number++) {
+                log.put(line(number));
+            }
+        });
+    }
+    no_threads = true;
+    go = true;
+    for (std::thread& logger : loggers) {
+        logger.join();
+    }
+    no_threads = false;
+    late.join();
+    EXPECT_EQ(all.size(), expected);
+    EXPECT_EQ(all.find_first_not_of("line 0123456789\n"), std::string::npos);
+}
 
 TEST_F(LogOutputTest, ComesInOrder) {
     LogOutput log{writer.get()};
