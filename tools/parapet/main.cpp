@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `parapet` command.
+#include "support/log_output.hpp"
 #include "tools/parapet/control_verbs.hpp"
 #include "tools/parapet/doctor/doctor.hpp"
 #include "tools/parapet/exit_status.hpp"
@@ -71,7 +72,8 @@ int main(int argc, char** argv) {
     } catch (const std::bad_alloc&) {
         std::fputs("parapet: the host has no memory left: free some, or lower --memory\n", stderr);
     } catch (const std::exception& error) {
-        std::fprintf(stderr, "parapet: unexpected failure (%s): please report it\n", error.what());
+        log_text(std::string{"parapet: unexpected failure ("} + error.what() +
+                 "): please report it\n"); // after the log
     }
     return exit_failed;
 }
