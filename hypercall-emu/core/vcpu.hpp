@@ -15,8 +15,7 @@ struct Domain;
 /// What the home does after the core returns and before the guest runs. The core itself never needs privilege: the
 /// guest's mappings are only walked in software, so a flush may wait until then.
 struct ExitWork {
-    static constexpr u32 FLUSH_TLB = 1 << 0;        ///< non-global entries of this vCPU
-    static constexpr u32 FLUSH_GLOBAL = 1 << 1;     ///< all entries of this vCPU
+    static constexpr u32 FLUSH_TLB = 1 << 0;        ///< all entries of this vCPU: none is global
     static constexpr u32 INVLPG = 1 << 2;           ///< `invlpg_va`
     static constexpr u32 SWAPGS = 1 << 3;           ///< user and kernel GS base change places (an even number cancels)
     static constexpr u32 WRITE_MSR = 1 << 4;        ///< the first `nr_msrs` of `msrs`

@@ -102,8 +102,8 @@ void set_gate(Vcpu& vcpu) {
 
 void run_core(Vcpu& vcpu) {
     // A root is loaded on every way out, which flushes all that the core may ask to flush.
-    constexpr u32 DONE_BY_ROOT_LOAD = ExitWork::FLUSH_TLB | ExitWork::FLUSH_GLOBAL | ExitWork::INVLPG |
-                                      ExitWork::YIELD | ExitWork::RELOAD_DATA_SEGMENTS;
+    constexpr u32 DONE_BY_ROOT_LOAD =
+        ExitWork::FLUSH_TLB | ExitWork::INVLPG | ExitWork::YIELD | ExitWork::RELOAD_DATA_SEGMENTS;
     // In the gate in kernel mode: its next int3 is a few instructions away, and looks for events.
     vcpu.hold_events = vcpu.kernel_mode && gate_offset(vcpu, vcpu.regs->rip) < PAGE_SIZE;
     handle_entry(vcpu);
