@@ -72,8 +72,8 @@ int main(int argc, char** argv) {
     } catch (const std::bad_alloc&) {
         std::fputs("parapet: the host has no memory left: free some, or lower --memory\n", stderr);
     } catch (const std::exception& error) {
-        log_text(std::string{"parapet: unexpected failure ("} + error.what() +
-                 "): please report it\n"); // after the log
+        // After what the log says.
+        parapet::log_text(std::string{"parapet: unexpected failure ("} + error.what() + "): please report it\n");
     }
     return exit_failed;
 }
