@@ -47,7 +47,8 @@ public:
     void start();
     /// Touches the ring no more; what is under way ends without an answer.
     void stop() { stopped_ = true; }
-    /// Takes no more requests, and calls `drained` when none is under way. Not from inside itself: soon or later.
+    /// Answers what is posted, takes no more requests, and calls `drained` when none is under way. Not from inside
+    /// itself: soon or later.
     void drain(std::function<void()> drained);
     [[nodiscard]] std::size_t grants_kept() const { return grants_.kept(); }
 
@@ -94,6 +95,7 @@ private:
     void publish();
     void retry_all();
     void check_drained();
+    void refuse_posted();
 
     BlockDevice& device_;
     QueueAttachment attachment_;

@@ -162,17 +162,32 @@ void BlockQueue::retry_all() {
 
 void BlockQueue::drain(std::function<void()> drained) {
     device_.io.unbind_port(attachment_.port);
+    // The frontend says that it is closed in another way than it posts requests, so the last of them may not have been
+    // seen yet. Linux waits for an answer to each before it gives the disk up.
+    serve();
     draining_ = true;
     drained_ = std::move(drained);
     for (BlockRequest** waiting : {&throttled_, &barrier_}) {
         if (*waiting != nullptr && !(waiting == &barrier_ && barrier_started_)) {
-            release(**waiting);
-            *waiting = nullptr;
+            BlockRequest& request = *std::exchange(*waiting, nullptr);
+            release(request);
+            respond(request.id, request.ring_operation, abi::BLKIF_RSP_ERROR);
         }
     }
+    refuse_posted();
     device_.limits.leave(this);
     retry_all();
     wake_.arm({}); // check_drained() from there
+}
+
+/// What nobody will carry out any more.
+void BlockQueue::refuse_posted() {
+    for (std::uint32_t left = ring_.slots(); left != 0 && !stopped_; --left) {
+        if (ring_.fetch(incoming_) != BlkifRing::Fetch::request) {
+            return;
+        }
+        respond(incoming_.id, incoming_.operation, abi::BLKIF_RSP_ERROR);
+    }
 }
 
 void BlockQueue::check_drained() {

@@ -104,8 +104,13 @@ class Guest(harness.Conversation):
         return int(said) if said else None
 
     def ends(self, name, status=0, limit=60):
-        wait_until(lambda: self.done(name) is not None, lambda: f"'{name}' in the guest: not in time" + self.describe(), limit)
+        wait_until(lambda: self.done(name) is not None,
+                   lambda: f"'{name}' in the guest: not in time; blocked tasks:\n{self.blocked_tasks()}" + self.describe(), limit)
         equal(self.done(name), status, f"status of '{name}' in the guest", self)
+
+    def blocked_tasks(self):
+        """What the guest's kernel says of tasks that wait for a disk."""
+        return self.run("echo w >/proc/sysrq-trigger; dmesg | tail -n 60")[1]
 
     def waits(self, name, seconds=2):
         """It is still not done after that time."""

@@ -479,6 +479,41 @@ TEST_F(BlockTest, AbandonedWhileBusyItLetsGoAtOnce) {
     backend->abandon(); // once more, by another client
 }
 
+/// The word that the frontend is closed may be quicker than the signal of its last requests, and Linux waits for each.
+TEST_F(BlockTest, DisconnectedItAnswersWhatWasPostedWithoutASignalYet) {
+    make();
+    auto frontend = start();
+    const auto ref = guest.grant(guest.allocate());
+    for (unsigned id = 0; id < 3; ++id) {
+        auto request = F::request(BLKIF_OP_WRITE, id, id * 8);
+        F::add(request, ref);
+        frontend->put(request);
+    }
+    frontend->push_silently();
+    EXPECT_TRUE(disconnect());
+    for (unsigned id = 0; id < 3; ++id) {
+        EXPECT_EQ(frontend->status(), BLKIF_RSP_OKAY);
+    }
+    EXPECT_EQ(guest.leases(), 0u);
+}
+
+TEST_F(BlockTest, DisconnectedItRefusesWhatItsLimitsHeldBack) {
+    make("iops=1,iops-burst=1");
+    auto frontend = start();
+    const auto ref = guest.grant(guest.allocate());
+    for (unsigned id = 0; id < 3; ++id) {
+        auto request = F::request(BLKIF_OP_WRITE, id, id * 8);
+        F::add(request, ref);
+        frontend->put(request);
+    }
+    frontend->push();
+    EXPECT_EQ(frontend->status(), BLKIF_RSP_OKAY);
+    EXPECT_TRUE(disconnect());
+    EXPECT_EQ(frontend->status(), BLKIF_RSP_ERROR);
+    EXPECT_EQ(frontend->status(), BLKIF_RSP_ERROR);
+    EXPECT_EQ(guest.leases(), 0u);
+}
+
 TEST_F(BlockTest, DisconnectingTheUnconnectedIsDoneAtOnce) {
     make();
     bool done = false;

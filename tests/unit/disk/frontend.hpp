@@ -52,6 +52,7 @@ public:
         word(0).store(produced_);
         guest_.kick(port);
     }
+    void push_silently() { word(0).store(produced_); }
     /// Signals only where the backend asked for it, as RING_PUSH_REQUESTS_AND_CHECK_NOTIFY does. True: it did.
     bool push_as_asked() {
         const std::uint32_t before = word(0).exchange(produced_);
