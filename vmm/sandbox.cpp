@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/sandbox.hpp"
 
+#include "support/process_limits.hpp"
 #include "support/seccomp_filter.hpp"
 
 #include <cerrno>
@@ -22,12 +23,6 @@
 namespace parapet::vmm {
 
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool instrumented = true; // the sanitizers' own runtime needs more
-#else
-constexpr bool instrumented = false;
-#endif
 
 /// Calls that are allowed whatever their arguments.
 constexpr int allowed[] = {

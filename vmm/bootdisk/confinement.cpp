@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/bootdisk/confinement.hpp"
 
+#include "support/process_limits.hpp"
 #include "support/seccomp_filter.hpp"
 #include "vmm/bootdisk/landlock.hpp"
 
@@ -12,18 +13,11 @@
 #include <linux/fs.h>
 #include <sched.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 namespace parapet::bootdisk {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool instrumented = true; // the sanitizers reserve address space beyond any limit
-#else
-constexpr bool instrumented = false;
-#endif
 
 /// Calls that are allowed whatever their arguments: reading what is open, memory, waiting for children of our own.
 constexpr int allowed[] = {SCMP_SYS(read),
@@ -98,13 +92,9 @@ Result<void> loaded(SeccompFilter& filter) {
 }
 
 Result<void> limit_resources(const Limits& limits) {
-    const auto set = [](__rlimit_resource resource, rlim_t most) {
-        const rlimit limit{most, most};
-        return setrlimit(resource, &limit) == 0;
-    };
-    const bool done = set(RLIMIT_CORE, 0) && set(RLIMIT_CPU, limits.cpu_seconds) &&
-                      set(RLIMIT_FSIZE, limits.output_bytes) && set(RLIMIT_NOFILE, max_descriptors) &&
-                      (instrumented || set(RLIMIT_AS, limits.memory_bytes));
+    const bool done = narrow_limit(RLIMIT_CORE, 0) && narrow_limit(RLIMIT_CPU, limits.cpu_seconds) &&
+                      narrow_limit(RLIMIT_FSIZE, limits.output_bytes) && narrow_limit(RLIMIT_NOFILE, max_descriptors) &&
+                      (instrumented || narrow_limit(RLIMIT_AS, limits.memory_bytes));
     return done ? Result<void>{} : refused("resource limits", errno);
 }
 

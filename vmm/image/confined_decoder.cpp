@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/image/confined_decoder.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -10,21 +9,15 @@
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/process_limits.hpp"
 #include "support/seccomp_filter.hpp"
 
 namespace parapet::image {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool instrumented = true; // the sanitizers reserve address space beyond any limit
-#else
-constexpr bool instrumented = false;
-#endif
 
 /// The output and lzma's dictionary, and what this process has besides.
 constexpr rlim_t most_memory = 4ULL << 30;
@@ -43,16 +36,8 @@ constexpr int allowed[] = {SCMP_SYS(brk),        SCMP_SYS(munmap),      SCMP_SYS
 
 /// 0 or an errno.
 int limit_resources() {
-    const auto set = [](__rlimit_resource resource, rlim_t most) {
-        rlimit limit{};
-        if (getrlimit(resource, &limit) != 0)
-            return false;
-        limit.rlim_max = std::min(limit.rlim_max, most); // whoever has less already cannot raise it
-        limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max);
-        return setrlimit(resource, &limit) == 0;
-    };
-    const bool done = set(RLIMIT_CORE, 0) && set(RLIMIT_FSIZE, 0) && set(RLIMIT_NOFILE, 0) &&
-                      set(RLIMIT_CPU, most_seconds) && (instrumented || set(RLIMIT_AS, most_memory));
+    const bool done = narrow_limit(RLIMIT_CORE, 0) && narrow_limit(RLIMIT_FSIZE, 0) && narrow_limit(RLIMIT_NOFILE, 0) &&
+                      narrow_limit(RLIMIT_CPU, most_seconds) && (instrumented || narrow_limit(RLIMIT_AS, most_memory));
     return done ? 0 : errno;
 }
 

@@ -453,17 +453,21 @@ TEST_F(BlockTest, DisconnectsWhileBusyAndConnectsAgain) {
     EXPECT_EQ(second->response().value().id, 99u);
 }
 
+/// Not pushed yet.
+void put_three_writes(F& frontend, std::uint32_t ref) {
+    for (unsigned id = 0; id < 3; ++id) {
+        auto request = F::request(BLKIF_OP_WRITE, id, id * 8);
+        F::add(request, ref);
+        frontend.put(request);
+    }
+}
+
 /// By force: what the target waits for somewhere else is given up, tried again it is not, and the guest hears of it.
 TEST_F(BlockTest, AbandonedWhileBusyItLetsGoAtOnce) {
     make("on-error=wait");
     target->held = true;
     auto frontend = start();
-    const auto ref = guest.grant(guest.allocate());
-    for (unsigned id = 0; id < 3; ++id) {
-        auto request = F::request(BLKIF_OP_WRITE, id, id * 8);
-        F::add(request, ref);
-        frontend->put(request);
-    }
+    put_three_writes(*frontend, guest.grant(guest.allocate()));
     frontend->push();
     ASSERT_TRUE(submitted(3));
     bool done = false;
@@ -483,12 +487,7 @@ TEST_F(BlockTest, AbandonedWhileBusyItLetsGoAtOnce) {
 TEST_F(BlockTest, DisconnectedItAnswersWhatWasPostedWithoutASignalYet) {
     make();
     auto frontend = start();
-    const auto ref = guest.grant(guest.allocate());
-    for (unsigned id = 0; id < 3; ++id) {
-        auto request = F::request(BLKIF_OP_WRITE, id, id * 8);
-        F::add(request, ref);
-        frontend->put(request);
-    }
+    put_three_writes(*frontend, guest.grant(guest.allocate()));
     frontend->push_silently();
     EXPECT_TRUE(disconnect());
     for (unsigned id = 0; id < 3; ++id) {
@@ -500,12 +499,7 @@ TEST_F(BlockTest, DisconnectedItAnswersWhatWasPostedWithoutASignalYet) {
 TEST_F(BlockTest, DisconnectedItRefusesWhatItsLimitsHeldBack) {
     make("iops=1,iops-burst=1");
     auto frontend = start();
-    const auto ref = guest.grant(guest.allocate());
-    for (unsigned id = 0; id < 3; ++id) {
-        auto request = F::request(BLKIF_OP_WRITE, id, id * 8);
-        F::add(request, ref);
-        frontend->put(request);
-    }
+    put_three_writes(*frontend, guest.grant(guest.allocate()));
     frontend->push();
     EXPECT_EQ(frontend->status(), BLKIF_RSP_OKAY);
     EXPECT_TRUE(disconnect());
