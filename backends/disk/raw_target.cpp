@@ -14,21 +14,44 @@ namespace parapet::disk {
 namespace {
 /// Of the kernel (UIO_MAXIOV).
 constexpr std::size_t most_vectors = 1024;
+/// Of requests that are transferred together: what a disk takes at a time.
+constexpr std::uint64_t most_joined_bytes = std::uint64_t{1} << 20;
 
 // How old what is known of the size may be: for anybody, and for a write that the kernel would not refuse. To look each
 // time would be a system call each time.
 constexpr std::chrono::seconds usual_age{1};
 constexpr std::chrono::milliseconds unguarded_age{1};
+
+bool transfers(disk::Operation operation) {
+    return operation == disk::Operation::read || operation == disk::Operation::write;
+}
 } // namespace
 
-/// One of the target's operations; made when there are more at once than ever before, and used again.
+/// One of the target's operations: of one request, or a transfer of several that are neighbours on the disk. Made when
+/// there are more at once than ever before, and used again.
 class RawTarget::Operation final : public io::Completion {
 public:
     explicit Operation(RawTarget& target) : target_{target} {}
 
-    void start(TargetRequest& next) {
-        request = &next;
-        rest = next.segments;
+    /// Precondition: they are of one kind; each but the first begins where the one before it ends.
+    void start(std::span<TargetRequest* const> neighbours) {
+        const TargetRequest& first = *neighbours.front();
+        requests.assign(neighbours.begin(), neighbours.end());
+        kind = first.operation;
+        fua = first.fua;
+        offset = first.offset;
+        length = 0;
+        rest = first.segments;
+        if (neighbours.size() > 1) {
+            own_.clear();
+        }
+        for (const TargetRequest* request : neighbours) {
+            length += request->length;
+            if (neighbours.size() > 1) {
+                own_.insert(own_.end(), request->segments.begin(), request->segments.end());
+                rest = own_;
+            }
+        }
         done = 0;
         error = 0;
         use_buffered = at_once = may_wait = false;
@@ -51,23 +74,23 @@ public:
         }
         rest = own_;
     }
-    [[nodiscard]] bool transfers() const {
-        return request->operation == disk::Operation::read || request->operation == disk::Operation::write;
-    }
     void complete(int result, unsigned /*flags*/) override {
         if (error != 0) {
             target_.end(*this, error);
-        } else if (transfers()) {
+        } else if (transfers(kind)) {
             target_.transferred(*this, result);
-        } else if (request->operation == disk::Operation::flush) {
+        } else if (kind == disk::Operation::flush) {
             target_.flushed(*this, std::min(result, 0));
         } else {
             target_.allocated(*this, result);
         }
     }
 
-    TargetRequest* request = nullptr;
-    std::span<const iovec> rest; ///< still to be transferred
+    std::vector<TargetRequest*> requests;
+    disk::Operation kind{};
+    bool fua = false;
+    std::uint64_t offset = 0, length = 0; ///< of all of them
+    std::span<const iovec> rest;          ///< still to be transferred
     std::uint64_t done = 0;
     int error = 0;             ///< to be reported when the (empty) operation completes
     bool use_buffered = false; ///< direct I/O did not take it
@@ -85,18 +108,59 @@ RawTarget::RawTarget(const ImageFile& image, io::IoThread& io)
 RawTarget::~RawTarget() = default;
 
 void RawTarget::submit(TargetRequest& request) {
+    if (!transfers(request.operation)) {
+        TargetRequest* const only = &request;
+        return begin({&only, 1});
+    }
+    gathered_.push_back(&request);
+    if (gathered_.size() == 1) {
+        io_.defer([this] { begin_gathered(); });
+    }
+}
+
+/// Begins what was submitted in this round, neighbours together. But half of all that is under way at most: while the
+/// disk does the one half, the guest may have the answers of the other and post anew.
+void RawTarget::begin_gathered() {
+    beginning_.swap(gathered_);
+    const std::size_t most = (beginning_.size() + transferring_) / 2;
+    for (std::span<TargetRequest* const> left{beginning_}; !left.empty();) {
+        std::size_t count = 1, vectors = left[0]->segments.size();
+        std::uint64_t bytes = left[0]->length;
+        for (; count < left.size() && count < most; ++count) {
+            const TargetRequest &before = *left[count - 1], &next = *left[count];
+            vectors += next.segments.size();
+            bytes += next.length;
+            if (next.operation != before.operation || next.offset != before.offset + before.length || next.fua ||
+                before.fua || vectors > most_vectors || bytes > most_joined_bytes) {
+                break;
+            }
+        }
+        begin(left.first(count));
+        left = left.subspan(count);
+    }
+    beginning_.clear();
+}
+
+void RawTarget::begin(std::span<TargetRequest* const> neighbours) {
     if (free_.empty()) {
         free_.push_back(operations_.emplace_back(std::make_unique<Operation>(*this)).get());
     }
     Operation& operation = *free_.back();
     free_.pop_back();
-    operation.start(request);
-    const bool guarded = request.operation != disk::Operation::write || taken_at_once(operation);
+    operation.start(neighbours);
+    const bool guarded = operation.kind != disk::Operation::write || taken_at_once(operation);
     look_at_size(guarded ? std::chrono::nanoseconds{usual_age} : unguarded_age);
-    switch (request.operation) {
+    switch (operation.kind) {
     case disk::Operation::read:
     case disk::Operation::write:
-        return is_there(request) ? transfer(operation) : fail_later(operation, beyond_end);
+        if (is_there(operation)) {
+            transfer(operation);
+        } else if (operation.requests.size() > 1) {
+            separate(operation);
+        } else {
+            fail_later(operation, beyond_end);
+        }
+        return;
     case disk::Operation::flush:
         if (pages_lost_) {
             return fail_later(operation, -ENOTRECOVERABLE);
@@ -109,8 +173,8 @@ void RawTarget::submit(TargetRequest& request) {
     }
 }
 
-bool RawTarget::is_there(const TargetRequest& request) const {
-    return request.offset <= bytes_there_ && request.length <= bytes_there_ - request.offset;
+bool RawTarget::is_there(const Operation& operation) const {
+    return operation.offset <= bytes_there_ && operation.length <= bytes_there_ - operation.offset;
 }
 
 /// A write that the kernel refuses rather than make the file longer.
@@ -121,10 +185,9 @@ bool RawTarget::taken_at_once(const Operation& operation) const {
 
 /// What of the request is not done yet, as one operation.
 void RawTarget::transfer(Operation& operation) {
-    const TargetRequest& request = *operation.request;
     const int fd = descriptor_for(operation);
-    const std::uint64_t offset = request.offset + operation.done;
-    const bool read = request.operation == disk::Operation::read;
+    const std::uint64_t offset = operation.offset + operation.done;
+    const bool read = operation.kind == disk::Operation::read;
     page_cache_ = page_cache_ || (!read && !(image_.direct && fd == image_.main.get()));
     const auto vectors = operation.rest.first(std::min(operation.rest.size(), most_vectors));
     int index = -1;
@@ -147,17 +210,18 @@ void RawTarget::transfer(Operation& operation) {
               : io_uring_prep_writev(sqe, fd, vectors.data(), count, offset));
     }
     operation.at_once = !read && taken_at_once(operation);
-    sqe->rw_flags = (request.fua ? RWF_DSYNC : 0) | (operation.at_once ? RWF_NOWAIT : 0);
+    sqe->rw_flags = (operation.fua ? RWF_DSYNC : 0) | (operation.at_once ? RWF_NOWAIT : 0);
     io::IoThread::own(sqe, operation);
-    io_.under_way(1);
+    io_.under_way(1, static_cast<int>(operation.requests.size()));
+    transferring_ += operation.requests.size();
 }
 
 /// The rest of a transfer, or all of it in another way.
 void RawTarget::transfer_again(Operation& operation) {
-    if (operation.request->operation == disk::Operation::write) {
+    if (operation.kind == disk::Operation::write) {
         look_at_size(unguarded_age);
-        if (!is_there(*operation.request)) {
-            return end(operation, beyond_end);
+        if (!is_there(operation)) {
+            return give_up(operation, beyond_end);
         }
     }
     transfer(operation);
@@ -173,7 +237,7 @@ void RawTarget::try_later(Operation& operation) {
     io_.defer([this] { // its requests are under way, so it is there
         look_at_size({});
         for (Operation* const refused : std::exchange(refused_, {})) {
-            is_there(*refused->request) ? transfer(*refused) : end(*refused, beyond_end);
+            is_there(*refused) ? transfer(*refused) : give_up(*refused, beyond_end);
         }
     });
 }
@@ -183,7 +247,7 @@ int RawTarget::descriptor_for(const Operation& operation) const {
     if (!image_.direct) {
         return image_.main.get();
     }
-    const std::uint64_t offset = operation.request->offset + operation.done;
+    const std::uint64_t offset = operation.offset + operation.done;
     bool fits = !operation.use_buffered && offset % image_.offset_alignment == 0;
     for (const iovec& vector : operation.rest) {
         fits = fits && vector.iov_len % image_.offset_alignment == 0 &&
@@ -193,8 +257,8 @@ int RawTarget::descriptor_for(const Operation& operation) const {
 }
 
 void RawTarget::transferred(Operation& operation, int result) {
-    const TargetRequest& request = *operation.request;
-    io_.under_way(-1);
+    io_.under_way(-1, -static_cast<int>(operation.requests.size()));
+    transferring_ -= operation.requests.size();
     if (operation.at_once && (result == -EAGAIN || result == -EOPNOTSUPP)) {
         no_wait_ = no_wait_ && result != -EOPNOTSUPP;
         return try_later(operation);
@@ -207,20 +271,40 @@ void RawTarget::transferred(Operation& operation, int result) {
     }
     if (result < 0) {
         // A durable write may be told of other pages' loss. Where there is no room, it is its own that were not taken.
-        if (request.fua && result != -ENOSPC && result != -EDQUOT) {
+        if (operation.fua && result != -ENOSPC && result != -EDQUOT) {
             note_lost_pages();
         }
-        return end(operation, result);
+        return give_up(operation, result);
     }
     if (result == 0) { // the end of the file, where there should be none
         looked_ = {};
-        return end(operation, beyond_end);
+        return give_up(operation, beyond_end);
     }
-    if (operation.done + static_cast<unsigned>(result) >= request.length) {
+    if (operation.done + static_cast<unsigned>(result) >= operation.length) {
         return end(operation, 0);
     }
     operation.advance(static_cast<unsigned>(result));
     transfer_again(operation);
+}
+
+/// A transfer ends with an error: of several requests' one, each is to have its own.
+void RawTarget::give_up(Operation& operation, int error) {
+    operation.requests.size() > 1 ? separate(operation) : end(operation, error);
+}
+
+/// Of several requests, those that are done end, and each of the others begins anew by itself.
+void RawTarget::separate(Operation& operation) {
+    std::uint64_t done = operation.done;
+    for (TargetRequest* const request : operation.requests) {
+        if (request->length <= done) {
+            done -= request->length;
+            request->complete(0);
+        } else {
+            done = 0;
+            begin({&request, 1});
+        }
+    }
+    free_.push_back(&operation);
 }
 
 /// Linux tells of a page that it could not write once, and drops it as if it were clean: the next flush would succeed,
@@ -242,12 +326,11 @@ void RawTarget::flushed(Operation& operation, int result) {
 }
 
 void RawTarget::allocate(Operation& operation) {
-    const TargetRequest& request = *operation.request;
-    if (!geometry_.discard || !is_there(request)) {
+    if (!geometry_.discard || !is_there(operation)) {
         return fail_later(operation, geometry_.discard ? beyond_end : -EOPNOTSUPP);
     }
-    std::uint64_t begin = request.offset, end = request.offset + request.length;
-    if (request.operation == disk::Operation::discard) {
+    std::uint64_t begin = operation.offset, end = operation.offset + operation.length;
+    if (operation.kind == disk::Operation::discard) {
         // A device drops whole blocks, perhaps longer ones than the sectors that the guest sees; of the rest nothing is
         // promised.
         const std::uint64_t block = image_.device_block;
@@ -258,7 +341,7 @@ void RawTarget::allocate(Operation& operation) {
             return;
         }
     }
-    const bool zero = request.operation == disk::Operation::write_zeroes && zero_range_;
+    const bool zero = operation.kind == disk::Operation::write_zeroes && zero_range_;
     io_.prepare(operation, io_uring_prep_fallocate, image_.main.get(),
                 (zero ? FALLOC_FL_ZERO_RANGE : FALLOC_FL_PUNCH_HOLE) | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
                 static_cast<off_t>(end - begin));
@@ -268,8 +351,7 @@ void RawTarget::allocated(Operation& operation, int result) {
     if (result == -EAGAIN || result == -EINTR) {
         return allocate(operation);
     }
-    if (result == -EOPNOTSUPP && operation.request->operation == disk::Operation::write_zeroes &&
-        std::exchange(zero_range_, false)) {
+    if (result == -EOPNOTSUPP && operation.kind == disk::Operation::write_zeroes && std::exchange(zero_range_, false)) {
         return allocate(operation);
     }
     end(operation, std::min(result, 0));
@@ -282,9 +364,10 @@ void RawTarget::fail_later(Operation& operation, int error) {
 }
 
 void RawTarget::end(Operation& operation, int result) {
-    TargetRequest& request = *operation.request;
+    for (TargetRequest* const request : operation.requests) {
+        request->complete(result);
+    }
     free_.push_back(&operation);
-    request.complete(result);
 }
 
 /// A file may be grown or truncated by others, at any time. What the kernel knows of its size is enough: a network file

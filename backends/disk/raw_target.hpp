@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A raw image as a disk's target: each request becomes one operation of the I/O thread's ring, straight into or out of
-// guest memory. Registered memory is used where a request is one piece of it.
+// guest memory. Reads or writes of one round that are neighbours on the disk share one (what they have of an error is
+// found out by each alone). Registered memory is used where an operation is one piece of it.
 //
 //   flush        fdatasync: what was written before, and the metadata to find it. Once one has failed, and data was in
 //                the page cache, all do (ENOTRECOVERABLE) until the domain starts anew
@@ -42,11 +43,13 @@ public:
 private:
     class Operation;
 
+    void begin_gathered();
+    void begin(std::span<TargetRequest* const> neighbours);
     void transfer(Operation& operation);
     void transfer_again(Operation& operation);
     void try_later(Operation& operation);
     [[nodiscard]] bool taken_at_once(const Operation& operation) const;
-    [[nodiscard]] bool is_there(const TargetRequest& request) const;
+    [[nodiscard]] bool is_there(const Operation& operation) const;
     [[nodiscard]] int descriptor_for(const Operation& operation) const;
     void allocate(Operation& operation);
     void transferred(Operation& operation, int result);
@@ -54,6 +57,8 @@ private:
     void flushed(Operation& operation, int result);
     void note_lost_pages();
     void fail_later(Operation& operation, int error);
+    void give_up(Operation& operation, int error);
+    void separate(Operation& operation);
     void end(Operation& operation, int result);
     void look_at_size(std::chrono::nanoseconds age);
 
@@ -69,6 +74,8 @@ private:
     bool no_wait_ = true;     ///< the same
     std::vector<std::unique_ptr<Operation>> operations_;
     std::vector<Operation*> free_, refused_;
+    std::vector<TargetRequest*> gathered_, beginning_; ///< transfers, not begun; in begin_gathered()
+    std::size_t transferring_ = 0;                     ///< requests whose transfers are under way
 };
 
 } // namespace parapet::disk

@@ -84,7 +84,10 @@ public:
         }
     }
     void defer(std::function<void()> what) override { deferred_.push_back(std::move(what)); }
-    void under_way(int change) override { under_way_ += change; }
+    void under_way(int operations, int requests) override {
+        operations_.now += operations;
+        requests_.now += requests;
+    }
     void after(std::chrono::nanoseconds delay, Completion& completion) override;
     bool look_again(std::function<void()> what) override {
         looks_.push_back(std::move(what));
@@ -184,8 +187,12 @@ private:
     std::vector<std::function<void()>> deferred_, looks_;
     std::deque<__kernel_timespec> delays_; ///< until they are submitted
     std::unordered_map<const Delayed*, std::unique_ptr<Delayed>> delayed_;
-    int under_way_ = 0;
-    int depth_ = 0; ///< the most that were under way lately
+    /// How many are under way, and the most that were lately.
+    struct Depth {
+        int now = 0, lately = 0;
+        int look() { return lately = std::max(now, lately - (lately + depth_memory - 1) / depth_memory); }
+    };
+    Depth operations_, requests_; ///< of under_way()
     Scheduling scheduling_;
     Clock::time_point round_began_ = Clock::now();
     std::chrono::nanoseconds round_cost_{}; ///< lately
@@ -345,10 +352,10 @@ void UringThread::finish_round() {
 /// Submits, and waits for one completion or a few, or until it is time to look again. An error (EINTR, EBUSY, ETIME)
 /// comes with completions to take.
 void UringThread::wait() {
-    depth_ = std::max(under_way_, depth_ - (depth_ + depth_memory - 1) / depth_memory);
+    const int depth = operations_.look();
     const unsigned several =
-        depth_ < Scheduling::many ? 1 : std::min(static_cast<unsigned>(depth_) / gathered_part, most_gathered);
-    if (scheduling_.adapt(depth_)) {
+        depth < Scheduling::many ? 1 : std::min(static_cast<unsigned>(depth) / gathered_part, most_gathered);
+    if (scheduling_.adapt(requests_.look())) {
         enters_.add();
     }
     enters_.add();

@@ -97,10 +97,10 @@ public:
         prep(sqe, arguments...);
         own(sqe, completion);
     }
-    /// So many operations more (or fewer) are under way that end soon and by themselves, as transfers of a disk do.
-    /// While there are many, the thread waits for several at a time: fewer wake-ups, answers in batches, one interrupt
-    /// for them. A hint: nothing but the time depends on it.
-    virtual void under_way(int change) { (void)change; }
+    /// So many operations more (or fewer), of so many requests of the guest, are under way that end soon and by
+    /// themselves, as transfers of a disk do. While there are many, the thread waits for several at a time: fewer
+    /// wake-ups, answers in batches, one interrupt for them. A hint: nothing but the time depends on it.
+    virtual void under_way(int operations, int requests) { (void)operations, (void)requests; }
     /// Calls `what` in the next round, which begins in a moment even if nothing happens. False: this thread has no such
     /// rounds, ask for a signal. What looks has to stop doing so when nothing comes: Patience.
     virtual bool look_again(std::function<void()> what) = 0;

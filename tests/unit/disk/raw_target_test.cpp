@@ -234,6 +234,155 @@ TEST_P(RawTargetTest, MovesToAnotherOwnerWithItsLock) {
     EXPECT_TRUE(disk::raw_kind().open(*spec).ok());
 }
 
+/// Reads or writes of neighbouring ranges, given to the target in one round.
+class Neighbours {
+public:
+    Neighbours(FakeGuest& guest, unsigned count, std::uint64_t first, disk::Operation operation)
+        : guest_{guest}, frames_{guest.allocate(2 * count)}, waiters_(count), parts_(2 * count) {
+        for (unsigned index = 0; index < count; ++index) {
+            // Two pieces each, the later page first: nothing of it is one piece of memory.
+            parts_[2 * index] = {guest.page(frames_ + 2 * index + 1), piece};
+            parts_[2 * index + 1] = {guest.page(frames_ + 2 * index), piece};
+            waiters_[index].operation = operation;
+            waiters_[index].offset = first + index * 2 * piece;
+            waiters_[index].length = 2 * piece;
+            waiters_[index].segments = std::span{parts_}.subspan(2 * index, 2);
+        }
+    }
+    Waiter& operator[](unsigned index) { return waiters_[index]; }
+    /// How many operations it took.
+    std::uint64_t submit(disk::DiskTarget& target) {
+        const std::uint64_t before = guest_.io->statistics().submitted;
+        guest_.on_io([&] {
+            for (Waiter& waiter : waiters_) {
+                target.submit(waiter);
+            }
+        });
+        for (Waiter& waiter : waiters_) {
+            results.push_back(waiter.promise.get_future().get());
+        }
+        return guest_.io->statistics().submitted - before;
+    }
+    /// The bytes of a request in their order on the disk.
+    [[nodiscard]] std::span<char> bytes(unsigned index, unsigned part) const {
+        return {static_cast<char*>(parts_[2 * index + part].iov_base), piece};
+    }
+
+    static constexpr std::size_t piece = 2048;
+    std::vector<int> results;
+
+private:
+    FakeGuest& guest_;
+    std::uint64_t frames_;
+    std::vector<Waiter> waiters_;
+    std::vector<iovec> parts_;
+};
+
+TEST_P(RawTargetTest, NeighboursShareAnOperationButNotTheirErrors) {
+    open();
+    constexpr unsigned count = 8;
+    const std::uint64_t first = (512 << 10) - 6 * 4096;
+    std::vector<char> model = image.contents();
+    (void)Neighbours{guest, count, first, disk::Operation::write}.submit(*target); // out of the page cache
+    Neighbours writes{guest, count, first, disk::Operation::write};
+    for (unsigned index = 0; index < count; ++index) {
+        for (unsigned part = 0; part < 2; ++part) {
+            std::ranges::fill(writes.bytes(index, part), static_cast<char>('a' + 2 * index + part));
+            std::ranges::copy(writes.bytes(index, part), model.begin() + static_cast<std::ptrdiff_t>(first) +
+                                                             (2 * index + part) * std::ptrdiff_t{Neighbours::piece});
+        }
+    }
+    EXPECT_EQ(writes.submit(*target), 2u) << "half of them at a time";
+    EXPECT_EQ(writes.results, std::vector<int>(count, 0));
+    EXPECT_TRUE(image.contents() == model);
+
+    Neighbours reads{guest, count, first, disk::Operation::read};
+    EXPECT_EQ(reads.submit(*target), 2u);
+    for (unsigned index = 0; index < count; ++index) {
+        for (unsigned part = 0; part < 2; ++part) {
+            EXPECT_TRUE(std::ranges::equal(reads.bytes(index, part), writes.bytes(index, part))) << index;
+        }
+    }
+
+    // The end lies in the midst of the second half now.
+    ASSERT_EQ(::truncate(image.path.c_str(), 512 << 10), 0);
+    std::vector<int> expected(count, 0);
+    expected[6] = expected[7] = disk::beyond_end;
+    for (const auto operation : {disk::Operation::read, disk::Operation::write}) {
+        Neighbours over{guest, count, first, operation};
+        EXPECT_GT(over.submit(*target), 2u);
+        EXPECT_EQ(over.results, expected);
+        EXPECT_EQ(std::filesystem::file_size(image.path), std::uint64_t{512 << 10});
+    }
+}
+
+TEST_P(RawTargetTest, NeighboursOfAnyShapeMoveTheirOwnData) {
+    open();
+    std::mt19937 engine{5};
+    const auto random = [&engine](unsigned below) { return static_cast<unsigned>(engine() % below); };
+    std::vector<char> model = image.contents();
+    constexpr unsigned most = 24;
+    auto* memory = reinterpret_cast<char*>(guest.page(guest.allocate(most * 4)));
+    for (unsigned turn = 0; turn < 200; ++turn) {
+        const bool write = random(2) == 0;
+        std::vector<Waiter> waiters(1 + random(most));
+        std::vector<std::vector<iovec>> parts(waiters.size());
+        const std::uint64_t first = random(1024) * 512;
+        std::uint64_t at = first;
+        for (std::size_t index = 0; index < waiters.size(); ++index) {
+            waiters[index].operation = write ? disk::Operation::write : disk::Operation::read;
+            waiters[index].fua = write && random(8) == 0;
+            waiters[index].offset = at;
+            for (unsigned part = 0; part < 1 + random(4); ++part) {
+                const std::size_t page = index * 4 + (3 - part), sectors = 1 + random(8);
+                parts[index].push_back(
+                    {memory + page * 4096 + random(static_cast<unsigned>(9 - sectors)) * 512, sectors * 512});
+                if (write) {
+                    std::generate_n(static_cast<char*>(parts[index].back().iov_base), sectors * 512,
+                                    [&] { return static_cast<char>(random(256)); });
+                    std::memcpy(model.data() + at, parts[index].back().iov_base, sectors * 512);
+                }
+                waiters[index].length += sectors * 512;
+                at += sectors * 512;
+            }
+            waiters[index].segments = parts[index];
+        }
+        guest.on_io([&] {
+            for (Waiter& waiter : waiters) {
+                target->submit(waiter);
+            }
+        });
+        for (Waiter& waiter : waiters) {
+            ASSERT_EQ(waiter.promise.get_future().get(), 0) << turn;
+        }
+        at = first;
+        for (const auto& some : parts) {
+            for (const iovec& part : some) {
+                ASSERT_EQ(std::memcmp(model.data() + at, part.iov_base, part.iov_len), 0) << turn;
+                at += part.iov_len;
+            }
+        }
+    }
+    EXPECT_TRUE(image.contents() == model);
+}
+
+TEST_P(RawTargetTest, WhatIsNoNeighbourOrOfAnotherKindGoesByItself) {
+    open();
+    (void)Neighbours{guest, 5, 65536, disk::Operation::write}.submit(*target); // out of the page cache
+    const auto alone = [&](auto change) {
+        Neighbours some{guest, 4, 65536, disk::Operation::write};
+        change(some);
+        const std::uint64_t operations = some.submit(*target);
+        EXPECT_EQ(some.results, std::vector<int>(4, 0));
+        return operations;
+    };
+    EXPECT_EQ(alone([](Neighbours& /*some*/) {}), 2u);
+    EXPECT_EQ(alone([](Neighbours& some) { some[1].fua = true; }), 3u) << "a durable write";
+    EXPECT_EQ(alone([](Neighbours& some) { some[1].operation = disk::Operation::read; }), 3u);
+    EXPECT_EQ(alone([](Neighbours& some) { some[1].offset += 512; }), 3u);
+    EXPECT_EQ(alone([](Neighbours& some) { std::swap(some[1].offset, some[2].offset); }), 4u) << "in their order only";
+}
+
 /// An image that a test makes out to be on other storage than it is.
 class RawTargetAlignment : public testing::Test {
 protected:
