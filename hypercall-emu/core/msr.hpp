@@ -21,6 +21,7 @@ inline constexpr u32 MCG_STATUS = 0x17a;
 inline constexpr u32 MISC_ENABLE = 0x1a0;
 inline constexpr u32 PAT = 0x277;
 inline constexpr u32 MTRR_DEF_TYPE = 0x2ff;
+inline constexpr u32 TSC_DEADLINE = 0x6e0;
 inline constexpr u32 EFER = 0xc0000080;
 inline constexpr u32 FS_BASE = 0xc0000100;
 inline constexpr u32 GS_BASE = 0xc0000101;

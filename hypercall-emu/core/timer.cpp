@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Timers of a vCPU, all on its one hardware timer: singleshot, periodic, the timeout of a poll, and the watchdogs.
 #include "hypercall-emu/core/hypercalls.hpp"
+#include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/sched.hpp"
 
 namespace parapet::nucleus {
 namespace {
 
-constexpr u32 IA32_TSC_DEADLINE = 0x6e0;
 constexpr u64 NS_PER_MS = 1'000'000;
 constexpr u64 NEVER = ~0ULL;
 
@@ -99,7 +99,7 @@ void arm_timer(Vcpu& vcpu) {
     if (tsc == NEVER || (vcpu.armed_tsc <= tsc && vcpu.armed_tsc > vcpu.domain->machine->read_tsc()))
         return;
     vcpu.armed_tsc = tsc;
-    queue_msr(vcpu, IA32_TSC_DEADLINE, tsc);
+    queue_msr(vcpu, msr::TSC_DEADLINE, tsc);
 }
 
 void timer_expired(Vcpu& vcpu) {

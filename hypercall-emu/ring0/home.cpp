@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Home ring0: from the entry stubs to the core and back. The core's wishes (ExitWork) are carried out here.
 #include "hypercall-emu/core/hypercalls.hpp"
+#include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "hypercall-emu/core/start.hpp"
 #include "hypercall-emu/ring0/asm_offsets.hpp"
@@ -48,12 +49,13 @@ void do_exit_work(Vcpu& vcpu) {
     }
     if ((flags & ExitWork::WRITE_MSR) != 0) {
         for (u32 i = 0; i < work.nr_msrs; i++) {
-            write_msr(work.msrs[i].index, work.msrs[i].value);
+            const auto& [index, value] = work.msrs[i];
+            (index == msr::TSC_DEADLINE ? write_msr_with_window : write_msr)(index, value);
         }
         work.nr_msrs = 0;
     }
     if ((flags & ExitWork::DOORBELL) != 0) {
-        out_byte(doorbell::DOORBELL_PORT, 0);
+        out_byte_with_window(doorbell::DOORBELL_PORT, 0);
     }
     if ((flags & RARE_EXIT_WORK) != 0) {
         do_rare_exit_work(vcpu, flags);
@@ -61,17 +63,25 @@ void do_exit_work(Vcpu& vcpu) {
     work.flags = 0;
 }
 
+/// Has an interrupt come in a window of the exit work?
+bool interrupted(const Vcpu& vcpu) {
+    return __atomic_load_n(&vcpu.irq_bits, __ATOMIC_RELAXED) != 0;
+}
+
 void run_core(Vcpu& vcpu) {
     for (;;) {
         handle_entry(vcpu);
         const bool block = (vcpu.work.flags & ExitWork::BLOCK) != 0;
         do_exit_work(vcpu);
-        if (!block) {
+        if (block) {
+            vcpu.domain->machine->mailbox->counters.blocks++;
+            if (!interrupted(vcpu)) {
+                wait_for_interrupt();
+            }
+        } else if (!interrupted(vcpu)) {
             return;
         }
-        vcpu.domain->machine->mailbox->counters.blocks++;
-        wait_for_interrupt();
-        vcpu.regs->vector = vector::WAKE;
+        vcpu.regs->vector = block ? vector::WAKE : vector::RETURNED;
     }
 }
 
@@ -92,7 +102,9 @@ extern "C" void ring0_enter(Vcpu& vcpu) {
             vcpu.regs->vector = vector::SYSCALL;
         }
     } else if (why >= 32 && why < 256) {
-        take_interrupt(vcpu, why);
+        if (note_interrupt(vcpu, why)) {
+            write_msr_with_window(msr::X2APIC_EOI, 0); // what may not be ended by the word has others behind it
+        }
     } else if (why == 1) {
         vcpu.dr[6] = read_dr6();
     }
@@ -108,10 +120,13 @@ extern "C" int ring0_hypercall(Vcpu& vcpu) {
     const bool plain = (vcpu.work.flags & ~PASSING_WORK) == 0 && !event_deliverable(vcpu) && !vcpu.domain->dead &&
                        vcpu.regs->vector == vector::SYSCALL && is_canonical(vcpu.regs->rip);
     if (plain) {
-        if (vcpu.work.flags != 0) {
-            do_exit_work(vcpu);
+        if (vcpu.work.flags == 0) {
+            return 1;
         }
-        return 1;
+        do_exit_work(vcpu);
+        if (!interrupted(vcpu)) {
+            return 1;
+        }
     }
     vcpu.regs->vector = vector::RETURNED;
     run_core(vcpu);

@@ -31,7 +31,7 @@ inline bool end_by_word(Vcpu& vcpu) {
     return vector != doorbell::SPURIOUS_VECTOR && !end_by_word(vcpu);
 }
 
-/// Where to go on after an interrupt at ring 0, which came at `rip`: in wait_for_interrupt(), there is no other place.
+/// Where to go on after an interrupt at ring 0, which came at `rip`: in wait_for_interrupt(), or in a window.
 /// STI holds it back until HLT has begun; an emulated processor may fail to (docs/substrates.md). At the HLT, then, the
 /// wait is over before it began: nothing else would end it.
 [[nodiscard]] inline u64 end_wait(u64 rip) {

@@ -54,6 +54,16 @@ inline void load_ldt(u16 selector) {
 inline void out_byte(u16 port, u8 value) {
     asm volatile("outb %0, %1" ::"a"(value), "d"(port) : "memory");
 }
+// With the window open: what leaves to KVM, with interrupts on. KVM hands over there what has come meanwhile (often the
+// answer to the very doorbell), and has not to exit once more when interrupts are on again. It is taken at ring 0 and
+// noted in Vcpu::irq_bits.
+inline void out_byte_with_window(u16 port, u8 value) {
+    asm volatile("sti\n\toutb %0, %1\n\tcli" ::"a"(value), "d"(port) : "memory");
+}
+inline void write_msr_with_window(u32 index, u64 value) {
+    asm volatile("sti\n\twrmsr\n\tcli" ::"c"(index), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32))
+                 : "memory");
+}
 /// Wait for an interrupt. It is taken at ring 0 and noted in Vcpu::irq_bits.
 inline void wait_for_interrupt() {
     asm volatile("sti\n\thlt\n\tcli" ::: "memory");
