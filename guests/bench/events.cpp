@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Events to self, the timer, blocking.
+// Events to self, the timer, blocking, a question to the host.
 #include <initializer_list>
 
 #include "guests/lib/events.hpp"
@@ -7,6 +7,7 @@
 #include "guests/bench/operation.hpp"
 #include "guests/lib/hypercall.hpp"
 #include "guests/lib/time.hpp"
+#include "guests/lib/xenstore.hpp"
 
 namespace parapet::guest::bench {
 
@@ -118,9 +119,22 @@ uint64_t block_pending(uint64_t count) {
     });
 }
 
+/// A doorbell to the host, and its answer.
+uint64_t read_store(uint64_t count) {
+    return timed(count, [](uint64_t) {
+        char value[16];
+        return xenstore_read("domid", value, sizeof(value));
+    });
+}
+
 constexpr Operation operations[] = {
-    {"event_self", event_self},           {"event_loop", event_loop},       {"set_timer_op", set_timer},
-    {"timer", timer_busy, 1, wait_limit}, {"block_pending", block_pending}, {"block_timer", timer_block, 1, wait_limit},
+    {"event_self", event_self},
+    {"event_loop", event_loop},
+    {"set_timer_op", set_timer},
+    {"timer", timer_busy, 1, wait_limit},
+    {"block_pending", block_pending},
+    {"block_timer", timer_block, 1, wait_limit},
+    {"xenstore_read", read_store, 1, wait_limit},
 };
 
 } // namespace
