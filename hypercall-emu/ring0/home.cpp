@@ -23,10 +23,6 @@ extern "C" {
 
 namespace {
 
-struct NestedFrame {
-    u64 vector, error, rip, cs, rflags, rsp, ss;
-};
-
 // The image's own objects: the core itself has no globals.
 Domain the_domain;
 Machine the_machine;

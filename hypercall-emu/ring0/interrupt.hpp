@@ -8,6 +8,11 @@
 
 namespace parapet::nucleus {
 
+/// An interrupt or exception at ring 0, as the entry code passes it on (shared_entry.inc: nested_entry).
+struct NestedFrame {
+    u64 vector, error, rip, cs, rflags, rsp, ss;
+};
+
 /// End the interrupt by the vCPU's PV EOI word (MSR_KVM_PV_EOI_EN: Linux, Documentation/virt/kvm/x86/msr.rst). KVM sets
 /// the word's bit with an interrupt that may be ended by clearing it, and looks at it, and may take it back, at any
 /// exit: so test and clear are one instruction.
