@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t most_vectors = 1024;
 /// Of requests that are transferred together: what a disk takes at a time.
 constexpr std::uint64_t most_joined_bytes = std::uint64_t{1} << 20;
+/// So many writes are not joined after some together were refused with RWF_NOWAIT.
+constexpr unsigned writes_alone = 256;
 
 // How old what is known of the size may be: for anybody, and for a write that the kernel would not refuse. To look each
 // time would be a system call each time.
@@ -42,15 +44,11 @@ public:
         offset = first.offset;
         length = 0;
         rest = first.segments;
-        if (neighbours.size() > 1) {
-            own_.clear();
-        }
         for (const TargetRequest* request : neighbours) {
             length += request->length;
-            if (neighbours.size() > 1) {
-                own_.insert(own_.end(), request->segments.begin(), request->segments.end());
-                rest = own_;
-            }
+        }
+        if (neighbours.size() > 1) {
+            list_segments();
         }
         done = 0;
         error = 0;
@@ -98,6 +96,22 @@ public:
     bool may_wait = false;     ///< it is not to be had so
 
 private:
+    /// What follows in memory, too, becomes one piece: it may be registered memory.
+    void list_segments() {
+        own_.clear();
+        for (const TargetRequest* request : requests) {
+            for (const iovec& segment : request->segments) {
+                if (!own_.empty() &&
+                    static_cast<std::byte*>(own_.back().iov_base) + own_.back().iov_len == segment.iov_base) {
+                    own_.back().iov_len += segment.iov_len;
+                } else {
+                    own_.push_back(segment);
+                }
+            }
+        }
+        rest = own_;
+    }
+
     RawTarget& target_;
     std::vector<iovec> own_;
 };
@@ -122,10 +136,13 @@ void RawTarget::submit(TargetRequest& request) {
 /// disk does the one half, the guest may have the answers of the other and post anew.
 void RawTarget::begin_gathered() {
     beginning_.swap(gathered_);
-    const std::size_t most = (beginning_.size() + transferring_) / 2;
+    const std::size_t half = (beginning_.size() + transferring_) / 2;
     for (std::span<TargetRequest* const> left{beginning_}; !left.empty();) {
         std::size_t count = 1, vectors = left[0]->segments.size();
         std::uint64_t bytes = left[0]->length;
+        const bool alone = left[0]->operation == disk::Operation::write && writes_alone_ != 0;
+        writes_alone_ -= alone ? 1 : 0;
+        const std::size_t most = alone ? 1 : half;
         for (; count < left.size() && count < most; ++count) {
             const TargetRequest &before = *left[count - 1], &next = *left[count];
             vectors += next.segments.size();
@@ -229,6 +246,9 @@ void RawTarget::transfer_again(Operation& operation) {
 
 /// Writes that were refused are tried again, all of a round together: so they share the look at the size.
 void RawTarget::try_later(Operation& operation) {
+    if (operation.requests.size() > 1) { // perhaps they lie in different extents, which ext4 refuses
+        writes_alone_ = writes_alone;
+    }
     operation.may_wait = true;
     refused_.push_back(&operation);
     if (refused_.size() > 1) {
@@ -364,10 +384,13 @@ void RawTarget::fail_later(Operation& operation, int error) {
 }
 
 void RawTarget::end(Operation& operation, int result) {
-    for (TargetRequest* const request : operation.requests) {
+    const std::span<TargetRequest* const> requests{operation.requests};
+    TargetRequest* const last = requests.back();
+    for (TargetRequest* const request : requests.first(requests.size() - 1)) {
         request->complete(result);
     }
-    free_.push_back(&operation);
+    free_.push_back(&operation); // before the last one's end, which may be ours
+    last->complete(result);
 }
 
 /// A file may be grown or truncated by others, at any time. What the kernel knows of its size is enough: a network file

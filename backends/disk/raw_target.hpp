@@ -68,10 +68,11 @@ private:
     std::uint64_t bytes_there_; ///< as the file is now; less than the geometry's: it was truncated
     std::function<void()> changed_;
     std::chrono::steady_clock::time_point looked_{};
-    bool page_cache_ = false; ///< something was written through it
-    bool pages_lost_ = false; ///< a flush failed: no later one can vouch for what was written before it
-    bool zero_range_ = true;  ///< until the file system says otherwise
-    bool no_wait_ = true;     ///< the same
+    bool page_cache_ = false;   ///< something was written through it
+    bool pages_lost_ = false;   ///< a flush failed: no later one can vouch for what was written before it
+    bool zero_range_ = true;    ///< until the file system says otherwise
+    bool no_wait_ = true;       ///< the same
+    unsigned writes_alone_ = 0; ///< the next so many are not joined
     std::vector<std::unique_ptr<Operation>> operations_;
     std::vector<Operation*> free_, refused_;
     std::vector<TargetRequest*> gathered_, beginning_; ///< transfers, not begun; in begin_gathered()

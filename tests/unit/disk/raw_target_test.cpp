@@ -284,6 +284,7 @@ TEST_P(RawTargetTest, NeighboursShareAnOperationButNotTheirErrors) {
     const std::uint64_t first = (512 << 10) - 6 * 4096;
     std::vector<char> model = image.contents();
     (void)Neighbours{guest, count, first, disk::Operation::write}.submit(*target); // out of the page cache
+    target = source->make_target(*guest.io);
     Neighbours writes{guest, count, first, disk::Operation::write};
     for (unsigned index = 0; index < count; ++index) {
         for (unsigned part = 0; part < 2; ++part) {
@@ -314,6 +315,42 @@ TEST_P(RawTargetTest, NeighboursShareAnOperationButNotTheirErrors) {
         EXPECT_EQ(over.results, expected);
         EXPECT_EQ(std::filesystem::file_size(image.path), std::uint64_t{512 << 10});
     }
+}
+
+/// ext4 refuses a write with RWF_NOWAIT that two extents share, or whose pages are cached.
+TEST_P(RawTargetTest, WritesThatWereRefusedTogetherAreNotJoinedForAWhile) {
+    open();
+    constexpr unsigned count = 8;
+    const auto write = [&] { return Neighbours{guest, count, 65536, disk::Operation::write}.submit(*target); };
+    const bool refused = write() > 2; // an image just made lies in the page cache
+    EXPECT_EQ(write(), refused ? count : 2u);
+    for (unsigned done = count; done < 256; done += count) {
+        (void)write();
+    }
+    EXPECT_EQ(write(), 2u);
+}
+
+TEST_P(RawTargetTest, NeighboursShareOneOfRegisteredMemoryWhereTheirPiecesDo) {
+    open();
+    std::byte* memory = guest.page(guest.allocate(4));
+    std::vector<Waiter> waiters(4);
+    std::vector<iovec> parts(4);
+    const std::uint64_t before = guest.io->statistics().fixed;
+    guest.on_io([&] {
+        for (unsigned index = 0; index < 4; ++index) {
+            parts[index] = {memory + index * 4096, 4096};
+            waiters[index].operation = disk::Operation::read;
+            waiters[index].offset = 8192 + index * 4096;
+            waiters[index].length = 4096;
+            waiters[index].segments = {&parts[index], 1};
+            target->submit(waiters[index]);
+        }
+    });
+    for (unsigned index = 0; index < 4; ++index) {
+        EXPECT_EQ(waiters[index].promise.get_future().get(), 0);
+        EXPECT_EQ(static_cast<char>(memory[index * 4096 + 5]), TemporaryImage::byte_at(8192 + index * 4096 + 5));
+    }
+    EXPECT_EQ(guest.io->statistics().fixed, before + 2);
 }
 
 TEST_P(RawTargetTest, NeighboursOfAnyShapeMoveTheirOwnData) {
@@ -369,6 +406,7 @@ TEST_P(RawTargetTest, NeighboursOfAnyShapeMoveTheirOwnData) {
 TEST_P(RawTargetTest, WhatIsNoNeighbourOrOfAnotherKindGoesByItself) {
     open();
     (void)Neighbours{guest, 5, 65536, disk::Operation::write}.submit(*target); // out of the page cache
+    target = source->make_target(*guest.io);
     const auto alone = [&](auto change) {
         Neighbours some{guest, 4, 65536, disk::Operation::write};
         change(some);
