@@ -21,7 +21,7 @@ Status do_console_io(Vcpu& vcpu, const HypercallArgs& args) {
         (void)machine.request(doorbell::Request::console_write, part);
         if (part == count)
             return 0;
-        return continue_hypercall(vcpu, {{args.a[0], count - part, (text + part).address, 0, 0, 0}});
+        return continue_hypercall(vcpu, {args.a[0], count - part, (text + part).address});
     }
     case abi::CONSOLEIO_read:
         return -abi::XEN_EPERM;

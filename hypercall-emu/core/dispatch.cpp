@@ -29,14 +29,11 @@ Status run_call(Vcpu& vcpu, CallTrace::Call& call) {
 /// Issue the instruction again, with the arguments that say how far it came.
 void rewind_hypercall(Vcpu& vcpu) {
     Regs& regs = *vcpu.regs;
-    const HypercallArgs& args = vcpu.continuation;
+    u64* const registers[] = {&regs.rdi, &regs.rsi, &regs.rdx, &regs.r10, &regs.r8, &regs.r9};
     regs.rip -= vcpu.domain->boot->hypercall_instruction_length;
-    regs.rdi = args.a[0];
-    regs.rsi = args.a[1];
-    regs.rdx = args.a[2];
-    regs.r10 = args.a[3];
-    regs.r8 = args.a[4];
-    regs.r9 = args.a[5];
+    for (unsigned i = 0; i < vcpu.continued_args; i++) {
+        *registers[i] = vcpu.continuation.a[i];
+    }
 }
 
 } // namespace
@@ -88,8 +85,7 @@ Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
     for (u64 i = 0; i < count; i++) {
         if (i != 0 && preemption_due(vcpu)) {
             vcpu.in_multicall = false;
-            return continue_hypercall(
-                vcpu, {{(entries + i * sizeof(abi::multicall_entry64)).address, count - i, 0, 0, 0, 0}});
+            return continue_hypercall(vcpu, {(entries + i * sizeof(abi::multicall_entry64)).address, count - i});
         }
         const GuestVa at = entries + i * sizeof(abi::multicall_entry64);
         abi::multicall_entry64 entry;
@@ -111,7 +107,7 @@ Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
         }
         if (vcpu.preempted) {
             // The entry itself is to go on: leave its progress in it, and come back to it.
-            for (unsigned j = 0; j < 6; j++) {
+            for (unsigned j = 0; j < vcpu.continued_args; j++) {
                 entry.args[j] = vcpu.continuation.a[j];
             }
             vcpu.in_multicall = false;
@@ -119,7 +115,7 @@ Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
                 vcpu.preempted = false;
                 return -abi::XEN_EFAULT;
             }
-            return continue_hypercall(vcpu, {{at.address, count - i, 0, 0, 0, 0}});
+            return continue_hypercall(vcpu, {at.address, count - i});
         }
         if (!put(vcpu, at + offsetof(abi::multicall_entry64, result), result)) {
             status = -abi::XEN_EFAULT;

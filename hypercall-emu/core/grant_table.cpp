@@ -127,7 +127,7 @@ Status flush_caches(Vcpu& vcpu, const HypercallArgs& args) {
     for (u64 i = 0; i < count; i++) {
         if (i != 0 && preemption_due(vcpu)) {
             const u64 next = args.a[1] + i * sizeof(abi::gnttab_cache_flush);
-            return continue_hypercall(vcpu, {{args.a[0], next, count - i}});
+            return continue_hypercall(vcpu, {args.a[0], next, count - i});
         }
         abi::gnttab_cache_flush op;
         if (!get(vcpu, op, GuestVa{args.a[1]} + i * sizeof(op)))
@@ -147,7 +147,7 @@ Status for_each(Vcpu& vcpu, const HypercallArgs& args, void (*one)(Vcpu&, Op&)) 
     for (u64 i = 0; i < count; i++) {
         const GuestVa at = array + i * sizeof(Op);
         if (i != 0 && preemption_due(vcpu))
-            return continue_hypercall(vcpu, {{args.a[0], at.address, count - i}});
+            return continue_hypercall(vcpu, {args.a[0], at.address, count - i});
         Op op;
         if (!get(vcpu, op, at))
             return -abi::XEN_EFAULT;

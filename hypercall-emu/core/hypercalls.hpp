@@ -4,6 +4,8 @@
 
 #include "hypercall-emu/core/domain.hpp"
 
+#include <initializer_list>
+
 namespace parapet::nucleus {
 
 using Handler = Status (*)(Vcpu&, const HypercallArgs&);
@@ -23,11 +25,15 @@ struct HypercallEntry {
 /// Run the hypercall in the vCPU's registers and store its result (or rewind to continue it).
 void dispatch_hypercall(Vcpu& vcpu);
 
-/// Ask that this hypercall be issued again with `args` once pending events were looked at. The handler returns the
-/// value at once; partial progress must be in `args` and in guest memory.
-[[nodiscard]] inline Status continue_hypercall(Vcpu& vcpu, const HypercallArgs& args) {
+/// Ask that this hypercall be issued again with `args`, those that it has, once pending events were looked at: the
+/// guest does not expect the registers of others to change. The handler returns the value at once; partial progress
+/// must be in `args` and in guest memory.
+[[nodiscard]] inline Status continue_hypercall(Vcpu& vcpu, std::initializer_list<u64> args) {
     vcpu.preempted = true;
-    vcpu.continuation = args;
+    vcpu.continued_args = 0;
+    for (const u64 arg : args) {
+        vcpu.continuation.a[vcpu.continued_args++] = arg;
+    }
     return 0;
 }
 /// Asked between the units of long work: should it stop for now? True when an event is pending and not masked, and

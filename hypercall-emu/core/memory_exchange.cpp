@@ -124,7 +124,7 @@ Status exchange_memory(Vcpu& vcpu, const HypercallArgs& args) {
     const u64 exchanged = chunk << in_chunk_order;
     if (!put(vcpu, arg + offsetof(abi::xen_memory_exchange64, nr_exchanged), exchanged))
         return -abi::XEN_EFAULT;
-    return stopped ? continue_hypercall(vcpu, args) : status;
+    return stopped ? continue_hypercall(vcpu, {args.a[0], args.a[1]}) : status;
 }
 
 } // namespace parapet::nucleus

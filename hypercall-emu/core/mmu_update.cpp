@@ -111,8 +111,8 @@ Status do_mmu_update(Vcpu& vcpu, const HypercallArgs& args) {
         }
     }
     if (status == 0 && done < count) {
-        return continue_hypercall(vcpu, {{(requests + done * sizeof(abi::mmu_update)).address,
-                                          (count - done) | CONTINUED, pdone.address, args.a[3], 0, 0}});
+        return continue_hypercall(vcpu, {(requests + done * sizeof(abi::mmu_update)).address,
+                                         (count - done) | CONTINUED, pdone.address, args.a[3]});
     }
     return status;
 }

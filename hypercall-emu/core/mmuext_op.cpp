@@ -132,8 +132,8 @@ Status do_mmuext_op(Vcpu& vcpu, const HypercallArgs& args) {
         }
     }
     if (status == 0 && done < count) {
-        return continue_hypercall(vcpu, {{(ops + done * sizeof(abi::mmuext_op64)).address, (count - done) | CONTINUED,
-                                          pdone.address, args.a[3], 0, 0}});
+        return continue_hypercall(vcpu, {(ops + done * sizeof(abi::mmuext_op64)).address, (count - done) | CONTINUED,
+                                         pdone.address, args.a[3]});
     }
     return status;
 }

@@ -118,7 +118,7 @@ Status change_reservation(Vcpu& vcpu, const HypercallArgs& args) {
     }
     release_held_frames(domain);
     if (stopped)
-        return continue_hypercall(vcpu, {{command | (done << abi::MEMOP_EXTENT_SHIFT), args.a[1]}});
+        return continue_hypercall(vcpu, {command | (done << abi::MEMOP_EXTENT_SHIFT), args.a[1]});
     return static_cast<Status>(done);
 }
 

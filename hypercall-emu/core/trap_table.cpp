@@ -26,7 +26,7 @@ Status do_set_trap_table(Vcpu& vcpu, const HypercallArgs& args) {
     for (unsigned done = 0;; done++) {
         // More entries than vectors is odd, but the ABI's to take: never long without looking at events.
         if (done == 256 || (done != 0 && done % 64 == 0 && preemption_due(vcpu)))
-            return continue_hypercall(vcpu, {{table.address, 0, 0, 0, 0, 0}});
+            return continue_hypercall(vcpu, {table.address});
         abi::trap_info64 trap;
         if (!get(vcpu, trap, table))
             return -abi::XEN_EFAULT;

@@ -113,6 +113,7 @@ struct Vcpu {
     u32 units_done; ///< of long work since this hypercall was issued, see preemption_due
     bool preempted; ///< the running hypercall asked for continuation (continue_hypercall)
     HypercallArgs continuation;
+    u32 continued_args; ///< so many of `continuation`
     bool in_multicall;
     bool poll_wait; ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;

@@ -11,7 +11,8 @@
  *     1. the vCPU's own stub (syscall_stubs) stores rsp in Regs::rsp and points rsp at it
  *     2. syscall_entry pushes the frame that an exception would have; then as 3. and 4. above
  *   interrupt or exception at ring 0
- *     an interrupt while idle or in a window, a fault with a fix-up, or a bug: ring0_nested() decides; it may change the frame's rip
+ *     an interrupt while idle or in a window, a fault with a fix-up, or a bug: ring0_nested() decides; it may change the
+ *     frame's rip
  *   fault of the iretq itself (the guest's selectors or rip): becomes vector FAILSAFE of the guest's frame
  *
  * The hottest three need no C++: a system call of guest user mode, a page fault that is the guest's own business, and

@@ -131,6 +131,25 @@ TEST_F(Sched, EventFromTheSameBatchEndsTheBlock) {
     EXPECT_EQ(vm.vcpu().runstate.state, RUNSTATE_running);
 }
 
+/// What is no argument of a hypercall is the guest's: Linux keeps values in r9, Mini-OS in rdx, r10 and r8 as well.
+TEST_F(Sched, AContinuedHypercallLeavesOtherRegistersAlone) {
+    vm.vcpu().info64().evtchn_upcall_mask = 0;
+    const evtchn_send send{IPI_PORT};
+    multicall_entry64 calls[2] = {
+        {HYPERVISOR_event_channel_op, 0, {EVTCHNOP_send, vm.arg(send, 3).address, 0x13, 0x14, 0x15, 0x16}},
+        {HYPERVISOR_sched_op, 0, {SCHEDOP_yield, 0, 0, 0, 0, 0}}};
+    const u64 first = vm.arg(calls).address;
+    Regs& regs = *vm.vcpu().regs;
+    regs.r9 = 0x99;
+    EXPECT_EQ(vm.hypercall(HYPERVISOR_multicall, first, 2, 0x22, 0x33, 0x44), 0);
+    EXPECT_EQ(regs.rdi, first + sizeof(multicall_entry64)) << "it was continued";
+    EXPECT_EQ(regs.rsi, 1u);
+    EXPECT_EQ(regs.rdx, 0x22u);
+    EXPECT_EQ(regs.r10, 0x33u);
+    EXPECT_EQ(regs.r8, 0x44u);
+    EXPECT_EQ(regs.r9, 0x99u);
+}
+
 TEST_F(Sched, PollOfAPendingPortGoesOn) {
     mask(IPI_PORT);
     set_port_pending(vm.domain(), {IPI_PORT});
