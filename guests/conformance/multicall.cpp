@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// multicall: results in place, errors do not stop it, it does not nest, pointers are checked.
+// multicall: results in place, errors do not stop it, it does not nest, pointers are checked, an event between two
+// calls changes no register but the arguments.
 #include "guests/conformance/check.hpp"
+#include "guests/lib/events.hpp"
 
 namespace parapet::guest {
 
@@ -18,9 +20,42 @@ multicall_entry_t call(unsigned number, uint64_t a0 = 0, uint64_t a1 = 0, uint64
     return entry;
 }
 
+/// The event that the first call sends stops the list; after its upcall it goes on.
+void keeps_registers() {
+    const long bound = bind_ipi();
+    if (!expect(bound >= 0, "bind_ipi: %ld", bound)) {
+        return;
+    }
+    const auto port = static_cast<evtchn_port_t>(bound);
+    unmask_port(port);
+    unmask_events();
+    evtchn_send_t send{port};
+    multicall_entry_t calls[] = {
+        call(__HYPERVISOR_event_channel_op, EVTCHNOP_send, address_of(&send)),
+        call(__HYPERVISOR_xen_version, XENVER_version),
+    };
+    long result = 0;
+    uint64_t first = address_of(calls), count = 2, rdx = 0x22;
+    register uint64_t r10 asm("r10") = 0x33;
+    register uint64_t r8 asm("r8") = 0x44;
+    register uint64_t r9 asm("r9") = 0x55;
+    asm volatile("call *%[entry]"
+                 : "=a"(result), "+D"(first), "+S"(count), "+d"(rdx), "+r"(r10), "+r"(r8), "+r"(r9)
+                 : [entry] "r"(hypercall_page + __HYPERVISOR_multicall * 32ul)
+                 : "rcx", "r11", "memory", "cc");
+    const uint64_t after[] = {rdx, r10, r8, r9};
+    mask_events();
+    expect_result(result, 0, "multicall with an event");
+    expect(event_count(port) == 1, "%lu upcalls", event_count(port));
+    expect_result(static_cast<long>(calls[1].result), xen_version(XENVER_version, nullptr), "the call after the event");
+    expect(after[0] == 0x22 && after[1] == 0x33 && after[2] == 0x44 && after[3] == 0x55,
+           "rdx %lx r10 %lx r8 %lx r9 %lx after a multicall that went on", after[0], after[1], after[2], after[3]);
+}
+
 } // namespace
 
 void test() {
+    keeps_registers();
     void* page = alloc_page();
     const long version = xen_version(XENVER_version, nullptr);
     multicall_entry_t calls[] = {
