@@ -6,11 +6,13 @@
 #include "iorings/grants/host_grants.hpp"
 
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
 #include <sys/uio.h>
+#include <vector>
 
 namespace parapet::disk {
 
@@ -18,6 +20,19 @@ enum class Operation : std::uint8_t { read, write, flush, discard, write_zeroes 
 
 /// An error of reads and writes: the image was truncated, and ends before them. No file system's own.
 inline constexpr int beyond_end = -ESPIPE;
+
+/// Adds a piece of memory to those of a transfer. True: it follows the last one there, and has become part of it.
+inline bool add_piece(std::vector<iovec>& pieces, iovec piece) {
+    if (!pieces.empty()) {
+        iovec& last = pieces.back();
+        if (static_cast<std::byte*>(last.iov_base) + last.iov_len == piece.iov_base) {
+            last.iov_len += piece.iov_len;
+            return true;
+        }
+    }
+    pieces.push_back(piece);
+    return false;
+}
 
 /// One operation on a target. The owner keeps it, and the memory of its segments, until `complete` is called.
 struct TargetRequest {

@@ -101,12 +101,7 @@ private:
         own_.clear();
         for (const TargetRequest* request : requests) {
             for (const iovec& segment : request->segments) {
-                if (!own_.empty() &&
-                    static_cast<std::byte*>(own_.back().iov_base) + own_.back().iov_len == segment.iov_base) {
-                    own_.back().iov_len += segment.iov_len;
-                } else {
-                    own_.push_back(segment);
-                }
+                (void)add_piece(own_, segment);
             }
         }
         rest = own_;

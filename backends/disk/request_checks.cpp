@@ -130,16 +130,9 @@ const char* BlockQueue::take_segments(std::span<const abi::blkif_request_segment
         if (!granted(held.lease, first, end)) {
             return "a segment is outside what its grant allows";
         }
-        std::byte* start = held.lease.page + first;
-        if (!request.vectors.empty()) {
-            iovec& last = request.vectors.back();
-            if (static_cast<std::byte*>(last.iov_base) + last.iov_len == start) {
-                last.iov_len += end - first;
-                device_.counters.merged.add();
-                continue;
-            }
+        if (add_piece(request.vectors, {held.lease.page + first, end - first})) {
+            device_.counters.merged.add();
         }
-        request.vectors.push_back({start, end - first});
     }
     return nullptr;
 }

@@ -35,6 +35,20 @@ int run(FakeGuest& guest, disk::DiskTarget& target, disk::Operation operation, s
     return waiter.promise.get_future().get();
 }
 
+/// All in one round; waits for their ends.
+std::vector<int> run_all(FakeGuest& guest, disk::DiskTarget& target, std::vector<Waiter>& waiters) {
+    guest.on_io([&] {
+        for (Waiter& waiter : waiters) {
+            target.submit(waiter);
+        }
+    });
+    std::vector<int> results;
+    for (Waiter& waiter : waiters) {
+        results.push_back(waiter.promise.get_future().get());
+    }
+    return results;
+}
+
 class RawTargetTest : public testing::TestWithParam<disk::Cache> {
 protected:
     void open(const std::string& options = "") {
@@ -198,18 +212,15 @@ TEST_P(RawTargetTest, ManyAtOnceEndInAnyOrder) {
     const auto frames = guest.allocate(64);
     std::vector<Waiter> waiters(64);
     std::vector<iovec> parts(64);
-    guest.on_io([&] {
-        for (unsigned index = 0; index < 64; ++index) {
-            parts[index] = {guest.page(frames + index), 4096};
-            waiters[index].operation = disk::Operation::read;
-            waiters[index].offset = index * 8192;
-            waiters[index].length = 4096;
-            waiters[index].segments = {&parts[index], 1};
-            target->submit(waiters[index]);
-        }
-    });
     for (unsigned index = 0; index < 64; ++index) {
-        EXPECT_EQ(waiters[index].promise.get_future().get(), 0);
+        parts[index] = {guest.page(frames + index), 4096};
+        waiters[index].operation = disk::Operation::read;
+        waiters[index].offset = index * 8192;
+        waiters[index].length = 4096;
+        waiters[index].segments = {&parts[index], 1};
+    }
+    EXPECT_EQ(run_all(guest, *target, waiters), std::vector<int>(64, 0));
+    for (unsigned index = 0; index < 64; ++index) {
         EXPECT_EQ(static_cast<char>(guest.page(frames + index)[77]), TemporaryImage::byte_at(index * 8192 + 77));
     }
 }
@@ -253,14 +264,7 @@ public:
     /// How many operations it took.
     std::uint64_t submit(disk::DiskTarget& target) {
         const std::uint64_t before = guest_.io->statistics().submitted;
-        guest_.on_io([&] {
-            for (Waiter& waiter : waiters_) {
-                target.submit(waiter);
-            }
-        });
-        for (Waiter& waiter : waiters_) {
-            results.push_back(waiter.promise.get_future().get());
-        }
+        results = run_all(guest_, target, waiters_);
         return guest_.io->statistics().submitted - before;
     }
     /// The bytes of a request in their order on the disk.
@@ -336,18 +340,15 @@ TEST_P(RawTargetTest, NeighboursShareOneOfRegisteredMemoryWhereTheirPiecesDo) {
     std::vector<Waiter> waiters(4);
     std::vector<iovec> parts(4);
     const std::uint64_t before = guest.io->statistics().fixed;
-    guest.on_io([&] {
-        for (unsigned index = 0; index < 4; ++index) {
-            parts[index] = {memory + index * 4096, 4096};
-            waiters[index].operation = disk::Operation::read;
-            waiters[index].offset = 8192 + index * 4096;
-            waiters[index].length = 4096;
-            waiters[index].segments = {&parts[index], 1};
-            target->submit(waiters[index]);
-        }
-    });
     for (unsigned index = 0; index < 4; ++index) {
-        EXPECT_EQ(waiters[index].promise.get_future().get(), 0);
+        parts[index] = {memory + index * 4096, 4096};
+        waiters[index].operation = disk::Operation::read;
+        waiters[index].offset = 8192 + index * 4096;
+        waiters[index].length = 4096;
+        waiters[index].segments = {&parts[index], 1};
+    }
+    EXPECT_EQ(run_all(guest, *target, waiters), std::vector<int>(4, 0));
+    for (unsigned index = 0; index < 4; ++index) {
         EXPECT_EQ(static_cast<char>(memory[index * 4096 + 5]), TemporaryImage::byte_at(8192 + index * 4096 + 5));
     }
     EXPECT_EQ(guest.io->statistics().fixed, before + 2);
@@ -384,14 +385,7 @@ TEST_P(RawTargetTest, NeighboursOfAnyShapeMoveTheirOwnData) {
             }
             waiters[index].segments = parts[index];
         }
-        guest.on_io([&] {
-            for (Waiter& waiter : waiters) {
-                target->submit(waiter);
-            }
-        });
-        for (Waiter& waiter : waiters) {
-            ASSERT_EQ(waiter.promise.get_future().get(), 0) << turn;
-        }
+        ASSERT_EQ(run_all(guest, *target, waiters), std::vector<int>(waiters.size(), 0)) << turn;
         at = first;
         for (const auto& some : parts) {
             for (const iovec& part : some) {
