@@ -35,8 +35,9 @@ inline constexpr uint64_t NUCLEUS_IMAGE_MAX = 0xc0000;         ///< nucleus.lds 
 inline constexpr uint64_t BOOT_INFO_VA = NUCLEUS_VA + 0xc0000; ///< one or more pages, read-only after boot
 inline constexpr uint64_t IDT_VA = NUCLEUS_VA + 0xd0000;       ///< one page, of all vCPUs
 inline constexpr uint64_t MAILBOX_VA = NUCLEUS_VA + 0xe0000;
-inline constexpr uint64_t VCPU_AREA_VA = NUCLEUS_VA + 0x100000;     ///< VCPU_AREA_SIZE per vCPU
-inline constexpr uint64_t FRAME_TABLE_VA = NUCLEUS_VA + 0x80000000; ///< one uint64_t per MFN
+inline constexpr uint64_t VCPU_AREA_VA = NUCLEUS_VA + 0x100000;      ///< VCPU_AREA_SIZE per vCPU
+inline constexpr uint64_t CHANNEL_TABLE_VA = NUCLEUS_VA + 0x1000000; ///< event channels, 8 bytes each (MAX_PORTS)
+inline constexpr uint64_t FRAME_TABLE_VA = NUCLEUS_VA + 0x80000000;  ///< one uint64_t per MFN
 inline constexpr uint64_t M2P_WRITABLE_VA =
     NUCLEUS_VA + 0x2000000000;                                     ///< the m2p as the nucleus writes it (supervisor)
 inline constexpr uint64_t HOST_USE_VA = NUCLEUS_VA + 0x4000000000; ///< one uint16_t per MFN, see HostUse
@@ -128,14 +129,18 @@ struct BootInfo {
 
 // ---- Mailbox -------------------------------------------------------------------------------------------------------
 
-inline constexpr unsigned MAX_PORTS = 4096;
+inline constexpr unsigned MAX_PORTS = 1u << 17; ///< as the FIFO event-channel ABI has them
+inline constexpr uint64_t CHANNEL_TABLE_SIZE = MAX_PORTS * 8;
 
-/// Pending bits by event-channel port, two levels so that one load finds the word. Producer: fetch_or word, then
-/// selector; consumer: exchange selector, then the words.
+/// Pending bits by event-channel port. Bit s of the selector stands for the words s, s + 64, s + 128, ...: one word in
+/// the first PORT_ROW ports, which are all that most guests use (Mailbox::port_rows). Producer: fetch_or word, then
+/// selector; consumer: exchange selector, then its words.
 struct PortBitmap {
     uint64_t selector;
     uint64_t word[MAX_PORTS / 64];
 };
+inline constexpr unsigned PORT_ROW = 64 * 64;
+inline constexpr unsigned MAX_PORT_ROWS = MAX_PORTS / PORT_ROW;
 
 enum class Request : uint32_t {
     none = 0,
@@ -243,6 +248,7 @@ struct Mailbox {
     alignas(64) RequestBlock request;
     alignas(64) Counters counters;
     alignas(64) GrantInfo grants;
+    alignas(64) uint32_t port_rows; ///< nucleus -> vmm: the guest has opened no port from port_rows * PORT_ROW on
 };
 
 } // namespace parapet::doorbell

@@ -173,6 +173,9 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     const std::uint64_t use_pages = pages_for(layout.end() * sizeof(HostUse));
     const std::uint64_t use_mfn = frames.take(use_pages);
     tables.map(HOST_USE_VA, use_mfn, use_pages, pte::data);
+    // Guest RAM: a page of it is backed once a port in it is opened.
+    const std::uint64_t channel_pages = pages_for(CHANNEL_TABLE_SIZE);
+    tables.map(CHANNEL_TABLE_VA, frames.take(channel_pages), channel_pages, pte::data);
     tables.map_large(DIRECTMAP_VA, 0, (layout.end() + 511) / 512, pte::data);
 
     // Only the guest's view of the m2p is for ring 3; all else of the hole is the nucleus's.

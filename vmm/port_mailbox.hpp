@@ -24,6 +24,8 @@ public:
     void take(const std::function<void(std::uint32_t port)>& call);
 
 private:
+    void take_word(std::uint32_t word, const std::function<void(std::uint32_t port)>& call);
+
     doorbell::Mailbox* mailbox_;
     int interrupt_;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // multicall: results in place, errors do not stop it, it does not nest, pointers are checked, an event between two
-// calls changes no register but the arguments.
+// calls changes no register but the arguments; iret in it is carried out, and ends it.
 #include "guests/conformance/check.hpp"
 #include "guests/lib/events.hpp"
 
@@ -52,10 +52,64 @@ void keeps_registers() {
            "rdx %lx r10 %lx r8 %lx r9 %lx after a multicall that went on", after[0], after[1], after[2], after[3]);
 }
 
+struct Registers {
+    uint64_t rax, rcx, r11, rsp_before, rsp_after;
+};
+
+/// A multicall whose list has an iret to the next instruction, in kernel mode with events masked. The stub of the
+/// hypercall page pushes rcx and r11, which makes the two first words of the frame, rax and r11.
+Registers iret_by_multicall(multicall_entry_t* calls, uint64_t count, uint64_t rax) {
+    Registers result{};
+    asm volatile("movq %%rsp, %[before]\n"
+                 "movq %%rsp, %%rdx\n"
+                 "pushq %[ss]\n"
+                 "pushq %%rdx\n"
+                 "pushq $2\n"
+                 "pushq %[cs]\n"
+                 "pushq $1f\n"
+                 "pushq $0\n"
+                 "pushq $0xcccc\n"
+                 "movq $0xbbbb, %%rcx\n"
+                 "movq %[wanted], %%r11\n"
+                 "jmp hypercall_page + 13 * 32\n"
+                 "1: movq %%rsp, %[after]\n"
+                 "movq %%rax, %[rax]\n"
+                 "movq %%rcx, %[rcx]\n"
+                 "movq %%r11, %[r11]\n"
+                 : [rax] "=m"(result.rax), [rcx] "=m"(result.rcx), [r11] "=m"(result.r11),
+                   [before] "=m"(result.rsp_before), [after] "=m"(result.rsp_after), "+D"(calls), "+S"(count)
+                 : [wanted] "m"(rax), [ss] "i"(FLAT_KERNEL_SS), [cs] "i"(FLAT_KERNEL_CS & ~3)
+                 : "rax", "rcx", "rdx", "r11", "memory", "cc");
+    return result;
+}
+
+void iret_ends_it() {
+    multicall_entry_t calls[] = {
+        call(__HYPERVISOR_xen_version, XENVER_version),
+        call(__HYPERVISOR_iret),
+        call(__HYPERVISOR_xen_version, XENVER_version),
+    };
+    unmask_events();
+    Registers got = iret_by_multicall(calls, 3, 0x1234);
+    expect(got.rax == 0x1234 && got.rcx == 0xcccc && got.r11 == 0xbbbb, "iret in a multicall: rax %lx rcx %lx r11 %lx",
+           got.rax, got.rcx, got.r11);
+    expect(got.rsp_before == got.rsp_after, "iret in a multicall: rsp %lx became %lx", got.rsp_before, got.rsp_after);
+    expect(events_masked(), "iret in a multicall did not mask events");
+    expect_result(static_cast<long>(calls[0].result), xen_version(XENVER_version, nullptr), "the call before the iret");
+    expect_result(static_cast<long>(calls[1].result), 0x1234, "the iret's own result");
+    expect_result(static_cast<long>(calls[2].result), 0x5555, "the call behind the iret");
+    // What the caller gets is an int, as any multicall's result.
+    got = iret_by_multicall(calls + 1, 1, 0x123489abcdef);
+    expect(got.rax == 0xffffffff89abcdef && calls[1].result == 0x123489abcdef,
+           "rax %lx and result %lx for 123489abcdef", got.rax, calls[1].result);
+    expect_result(hypercall(__HYPERVISOR_multicall, calls, 1), 0, "a multicall after it");
+}
+
 } // namespace
 
 void test() {
     keeps_registers();
+    iret_ends_it();
     void* page = alloc_page();
     const long version = xen_version(XENVER_version, nullptr);
     multicall_entry_t calls[] = {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// 2-level event channels of vCPU 0.
+// 2-level event channels of vCPU 0; what is for both ABIs too. FIFO queues: fifo.hpp.
 #pragma once
 
 #include "guests/lib/abi.hpp"

@@ -14,7 +14,6 @@ namespace parapet::guest {
 namespace {
 
 constexpr unsigned exception_count = 32;
-constexpr uint64_t trap_stub_size = 32;
 
 TrapHandler handlers[vector_count];
 uint64_t guard_rsp = 0; // not 0: catch_trap() is running

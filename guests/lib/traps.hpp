@@ -34,6 +34,9 @@ static_assert(sizeof(TrapFrame) == 22 * 8);
 
 using TrapHandler = void (*)(TrapFrame&);
 
+/// Distance of the entry stubs (trap_stubs).
+inline constexpr uint64_t trap_stub_size = 32;
+
 /// Registers the trap table and callbacks; unhandled traps print a report and crash the domain.
 void traps_init();
 

@@ -75,7 +75,6 @@ Status install_gdt(Vcpu& vcpu, const u64* frames, u32 entries) {
         vcpu.gdt_frames[i] = i < pages ? frames[i] : 0;
     }
     vcpu.gdt_entries = entries;
-    vcpu.work.flags |= ExitWork::RELOAD_DATA_SEGMENTS;
     return 0;
 }
 

@@ -73,7 +73,8 @@ bool preemption_due(Vcpu& vcpu) {
            event_deliverable(vcpu);
 }
 
-/// multicall(entries, count): run each, store its result in its entry. Stops only where an entry cannot be read.
+/// multicall(entries, count): run each, store its result in its entry. Stops where an entry cannot be read or written,
+/// and behind an iret: the guest has left the place that the rest would be reported to.
 Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
     if (vcpu.in_multicall) {
         return -abi::XEN_EINVAL;
@@ -93,16 +94,17 @@ Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
             status = -abi::XEN_EFAULT;
             break;
         }
-        // iret would leave the batch; the ABI does not allow it inside one.
-        u64 result = static_cast<u64>(-abi::XEN_EINVAL);
-        if (entry.op != abi::HYPERVISOR_iret) {
-            CallTrace::Call& call = begin_call(vcpu, entry.op);
-            for (unsigned j = 0; j < 6; j++) {
-                call.args.a[j] = entry.args[j];
-            }
-            result = static_cast<u64>(run_call(vcpu, call));
+        CallTrace::Call& call = begin_call(vcpu, entry.op);
+        for (unsigned j = 0; j < 6; j++) {
+            call.args.a[j] = entry.args[j];
         }
+        const auto result = static_cast<u64>(run_call(vcpu, call));
         if (vcpu.domain->dead) {
+            break;
+        }
+        if (entry.op == abi::HYPERVISOR_iret) {
+            (void)put(vcpu, at + offsetof(abi::multicall_entry64, result), result); // user mode may not have it mapped
+            status = static_cast<int32_t>(result); // as Xen: what a multicall returns is an int
             break;
         }
         if (vcpu.preempted) {

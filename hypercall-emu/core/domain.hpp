@@ -16,13 +16,26 @@ enum class ChannelState : u8 { closed, unbound, host, self, virq, ipi };
 /// One event channel. `host`: the other end is the vmm (bit `port` of the doorbell bitmaps).
 struct Channel {
     ChannelState state;
-    u8 virq;
-    u16 remote_domain;
-    u32 vcpu;        ///< who is notified
-    u32 remote_port; ///< self: the other end
+    u8 vcpu;              ///< who is notified
+    u8 priority : 4;      ///< FIFO ABI: queue for the next event
+    u8 last_priority : 4; ///< FIFO ABI: queue that it was last put on, also by an earlier life of the port, ...
+    u8 last_vcpu : 7;     ///< ... and whose that is
+    u8 pending : 1;       ///< FIFO ABI: an event came before the page with the port's word
+    u32 other;            ///< self, host: port of the other end; unbound: domain that may bind it; virq: its number
 };
+static_assert(sizeof(Channel) == 8 && doorbell::MAX_VCPUS <= 128);
 
-inline constexpr unsigned NR_CHANNELS = 4096;
+inline constexpr unsigned NR_CHANNELS = abi::EVTCHN_FIFO_NR_CHANNELS;
+static_assert(doorbell::CHANNEL_TABLE_SIZE == NR_CHANNELS * sizeof(Channel));
+
+/// The FIFO event-channel ABI (fifo_events.hpp).
+struct FifoEvents {
+    static constexpr u32 WORDS_PER_PAGE = PAGE_SIZE / sizeof(u32);
+    static constexpr u32 MAX_PAGES = NR_CHANNELS / WORDS_PER_PAGE;
+    bool active; ///< else it is the 2-level one
+    u32 nr_pages;
+    u64 pages[MAX_PAGES]; ///< MFNs of the guest's event words, by port
+};
 
 /// How system time follows from the TSC: ns = START_NS + (((tsc - base_tsc) << shift) * mul >> 32), as vcpu_time_info
 /// has it.
@@ -71,7 +84,11 @@ struct Domain {
     u64 vm_assist;
     u64 hole_template[16]; ///< L4 entries 256..271 of every root
     Clock clock;
-    Channel channels[NR_CHANNELS];
+    Channel* channels;   ///< NR_CHANNELS, zeroed; memory that is backed where it is used
+    u32 ports_end;       ///< one past the ports that exist: grows by PORTS_GRAIN as they are opened
+    u32 first_free_port; ///< none below it is closed
+    u32 next_reset;      ///< EVTCHNOP_reset that is under way goes on at this port, 0: none
+    FifoEvents fifo;
     u32 virq_port[doorbell::MAX_VCPUS][abi::NR_VIRQS];
     GrantTable grants;
     bool dead;

@@ -3,6 +3,7 @@
 //
 // The only other domain is domain 0, whose part the vmm plays: a channel offered to it is connected at once
 // (ChannelState::host). A channel to any other domain stays unbound for ever.
+#include "hypercall-emu/core/fifo_events.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/services.hpp"
@@ -19,10 +20,18 @@ Status refuse_domain(abi::domid_t id) {
 }
 
 /// Lowest closed port from 1 on, or 0.
-u32 free_port(const Domain& domain) {
-    for (u32 port = 1; port < NR_CHANNELS; port++)
-        if (domain.channels[port].state == ChannelState::closed)
+u32 free_port(Domain& domain) {
+    const u32 end = domain.fifo.active ? NR_CHANNELS : abi::EVTCHN_2L_NR_CHANNELS<u64>;
+    bool first = true;
+    for (u32 port = domain.first_free_port; port < end; port++) {
+        if (domain.channels[port].state != ChannelState::closed)
+            continue;
+        if (first)
+            domain.first_free_port = port;
+        first = false;
+        if (!domain.fifo.active || !fifo_is_linked(domain, {port}))
             return port;
+    }
     return 0;
 }
 
@@ -41,7 +50,7 @@ Status alloc_unbound(Vcpu& vcpu, GuestVa arg) {
     op.port = port;
     if (!put(vcpu, arg, op))
         return -abi::XEN_EFAULT;
-    domain.channels[port] = {.state = state, .virq = 0, .remote_domain = remote, .vcpu = 0, .remote_port = port};
+    open_channel(domain, {port}, state, 0, remote == 0 ? port : remote);
     return 0;
 }
 
@@ -57,21 +66,17 @@ Status bind_interdomain(Vcpu& vcpu, GuestVa arg) {
     const u32 port = free_port(domain);
     if (port == 0)
         return -abi::XEN_ENOSPC;
-    if (op.remote_port >= NR_CHANNELS)
+    if (!port_exists(domain, op.remote_port))
         return -abi::XEN_EINVAL;
     Channel& remote = domain.channels[op.remote_port];
-    if (remote.state != ChannelState::unbound || remote.remote_domain != domain.domid)
+    if (remote.state != ChannelState::unbound || remote.other != domain.domid)
         return -abi::XEN_EINVAL;
     op.local_port = port;
     if (!put(vcpu, arg, op))
         return -abi::XEN_EFAULT;
     remote.state = ChannelState::self;
-    remote.remote_port = port;
-    domain.channels[port] = {.state = ChannelState::self,
-                             .virq = 0,
-                             .remote_domain = static_cast<u16>(domain.domid),
-                             .vcpu = 0,
-                             .remote_port = op.remote_port};
+    remote.other = port;
+    open_channel(domain, {port}, ChannelState::self, 0, op.remote_port);
     // A notification sent while the other end was unbound is lost; so assume that there was one.
     set_port_pending(domain, {port});
     return 0;
@@ -95,11 +100,7 @@ Status bind_virq(Vcpu& vcpu, GuestVa arg) {
     op.port = port;
     if (!put(vcpu, arg, op))
         return -abi::XEN_EFAULT;
-    domain.channels[port] = {.state = ChannelState::virq,
-                             .virq = static_cast<u8>(op.virq),
-                             .remote_domain = 0,
-                             .vcpu = op.vcpu,
-                             .remote_port = 0};
+    open_channel(domain, {port}, ChannelState::virq, op.vcpu, op.virq);
     bound = port;
     return 0;
 }
@@ -117,8 +118,7 @@ Status bind_ipi(Vcpu& vcpu, GuestVa arg) {
     op.port = port;
     if (!put(vcpu, arg, op))
         return -abi::XEN_EFAULT;
-    domain.channels[port] = {
-        .state = ChannelState::ipi, .virq = 0, .remote_domain = 0, .vcpu = op.vcpu, .remote_port = 0};
+    open_channel(domain, {port}, ChannelState::ipi, op.vcpu, 0);
     return 0;
 }
 
@@ -130,20 +130,25 @@ Status bind_pirq(Vcpu& vcpu, GuestVa arg) {
 }
 
 Status close_port(Domain& domain, u32 port) {
-    if (port >= NR_CHANNELS)
+    if (!port_exists(domain, port))
         return -abi::XEN_EINVAL;
     Channel& channel = domain.channels[port];
     const Channel closing = channel;
     if (closing.state == ChannelState::closed)
         return -abi::XEN_EINVAL;
-    channel = {};
     clear_port_pending(domain, {port});
+    channel.state = ChannelState::closed;
+    channel.vcpu = 0;
+    domain.first_free_port = min_of(domain.first_free_port, port);
     switch (closing.state) {
-    case ChannelState::self:
-        domain.channels[closing.remote_port].state = ChannelState::unbound;
+    case ChannelState::self: {
+        Channel& remote = domain.channels[closing.other];
+        remote.state = ChannelState::unbound;
+        remote.other = domain.domid;
         break;
+    }
     case ChannelState::virq:
-        domain.virq_port[virq_is_global(closing.virq) ? 0 : closing.vcpu][closing.virq] = 0;
+        domain.virq_port[virq_is_global(closing.other) ? 0 : closing.vcpu][closing.other] = 0;
         break;
     case ChannelState::host: {
         doorbell::RequestBlock& request = domain.machine->mailbox->request;
@@ -165,13 +170,13 @@ void notify_host(Vcpu& vcpu, u32 port) {
     const u64 bit = 1ULL << (port % 64);
     if ((__atomic_fetch_or(&bitmap.word[port / 64], bit, __ATOMIC_SEQ_CST) & bit) != 0)
         return;
-    __atomic_fetch_or(&bitmap.selector, 1ULL << (port / 64), __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&bitmap.selector, 1ULL << (port / 64 % 64), __ATOMIC_SEQ_CST);
     vcpu.work.flags |= ExitWork::DOORBELL;
 }
 
 Status send(Vcpu& vcpu, u32 port) {
     Domain& domain = *vcpu.domain;
-    if (port >= NR_CHANNELS)
+    if (!port_exists(domain, port))
         return -abi::XEN_EINVAL;
     const Channel& channel = domain.channels[port];
     switch (channel.state) {
@@ -179,7 +184,7 @@ Status send(Vcpu& vcpu, u32 port) {
         notify_host(vcpu, port);
         return 0;
     case ChannelState::self:
-        set_port_pending(domain, {channel.remote_port});
+        set_port_pending(domain, {channel.other});
         return 0;
     case ChannelState::ipi:
         set_port_pending(domain, {port});
@@ -200,7 +205,7 @@ Status status(Vcpu& vcpu, GuestVa arg) {
         return -abi::XEN_EFAULT;
     if (!domain.is_self(op.dom))
         return refuse_domain(op.dom);
-    if (op.port >= NR_CHANNELS)
+    if (!port_exists(domain, op.port))
         return -abi::XEN_EINVAL;
     const Channel& channel = domain.channels[op.port];
     switch (channel.state) {
@@ -209,17 +214,17 @@ Status status(Vcpu& vcpu, GuestVa arg) {
         break;
     case ChannelState::unbound:
         op.status = abi::EVTCHNSTAT_unbound;
-        op.u.unbound.dom = channel.remote_domain;
+        op.u.unbound.dom = static_cast<abi::domid_t>(channel.other);
         break;
     case ChannelState::host:
     case ChannelState::self:
         op.status = abi::EVTCHNSTAT_interdomain;
-        op.u.interdomain.dom = channel.remote_domain;
-        op.u.interdomain.port = channel.remote_port;
+        op.u.interdomain.dom = channel.state == ChannelState::host ? 0 : static_cast<abi::domid_t>(domain.domid);
+        op.u.interdomain.port = channel.other;
         break;
     case ChannelState::virq:
         op.status = abi::EVTCHNSTAT_virq;
-        op.u.virq = channel.virq;
+        op.u.virq = channel.other;
         break;
     case ChannelState::ipi:
         op.status = abi::EVTCHNSTAT_ipi;
@@ -232,25 +237,77 @@ Status status(Vcpu& vcpu, GuestVa arg) {
 Status bind_vcpu(Domain& domain, const abi::evtchn_bind_vcpu& op) {
     if (find_vcpu(domain, op.vcpu) == nullptr)
         return -abi::XEN_ENOENT;
-    if (op.port >= NR_CHANNELS)
+    if (!port_exists(domain, op.port))
         return -abi::XEN_EINVAL;
     Channel& channel = domain.channels[op.port];
     const bool movable = channel.state == ChannelState::host || channel.state == ChannelState::self ||
                          channel.state == ChannelState::unbound ||
-                         (channel.state == ChannelState::virq && virq_is_global(channel.virq));
+                         (channel.state == ChannelState::virq && virq_is_global(channel.other));
     if (!movable)
         return -abi::XEN_EINVAL;
-    channel.vcpu = op.vcpu;
+    channel.vcpu = static_cast<u8>(op.vcpu);
     return 0;
 }
 
-Status reset(Domain& domain, abi::domid_t dom) {
+/// A channel that is closed has no bits.
+Status unmask(Domain& domain, u32 port) {
+    if (!port_exists(domain, port))
+        return -abi::XEN_EINVAL;
+    if (domain.channels[port].state != ChannelState::closed)
+        unmask_port(domain, {port});
+    return 0;
+}
+
+Status set_priority(Domain& domain, const abi::evtchn_set_priority& op) {
+    if (!port_exists(domain, op.port))
+        return -abi::XEN_EINVAL;
+    if (!domain.fifo.active)
+        return -abi::XEN_ENOSYS;
+    if (op.priority > abi::EVTCHN_FIFO_PRIORITY_MIN)
+        return -abi::XEN_EINVAL;
+    domain.channels[op.port].priority = op.priority & 0xf; // for its next event
+    return 0;
+}
+
+bool any_open(const Domain& domain) {
+    for (u32 port = 1; port < domain.ports_end; port++)
+        if (domain.channels[port].state != ChannelState::closed)
+            return true;
+    return false;
+}
+
+/// Close every channel and go back to the 2-level ABI. `resumed`: by the command that continues it.
+Status reset(Vcpu& vcpu, GuestVa arg, abi::domid_t dom, bool resumed) {
+    Domain& domain = *vcpu.domain;
     if (!domain.is_self(dom))
         return refuse_domain(dom);
-    for (u32 port = 1; port < NR_CHANNELS; port++)
-        if (domain.channels[port].state != ChannelState::closed)
-            (void)close_port(domain, port);
+    if (resumed != (domain.next_reset != 0))
+        return -abi::XEN_EBUSY;
+    for (u32 port = resumed ? domain.next_reset : 1; port < domain.ports_end; port++) {
+        if (domain.channels[port].state == ChannelState::closed)
+            continue;
+        (void)close_port(domain, port);
+        if (preemption_due(vcpu)) {
+            domain.next_reset = port;
+            return continue_hypercall(vcpu, {abi::EVTCHNOP_reset_cont, arg.address});
+        }
+    }
+    domain.next_reset = 0;
+    if (any_open(domain))
+        return -abi::XEN_EAGAIN; // it was interrupted, and the guest opened some meanwhile
+    if (domain.fifo.active)
+        fifo_leave(vcpu);
     return 0;
+}
+
+Status init_control(Vcpu& vcpu, GuestVa arg) {
+    abi::evtchn_init_control op;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    if (const Status status = fifo_init_control(vcpu, op); status != 0)
+        return status;
+    op.link_bits = abi::EVTCHN_FIFO_LINK_BITS;
+    return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
 }
 
 /// Read the argument, then hand it on.
@@ -282,15 +339,18 @@ Status event_channel_op(Vcpu& vcpu, u64 command, GuestVa arg) {
     case abi::EVTCHNOP_bind_vcpu:
         return with<abi::evtchn_bind_vcpu>(vcpu, arg, [&](const auto& op) { return bind_vcpu(domain, op); });
     case abi::EVTCHNOP_unmask:
-        return with<abi::evtchn_unmask>(vcpu, arg, [&](const auto& op) -> Status {
-            if (op.port >= NR_CHANNELS)
-                return -abi::XEN_EINVAL;
-            unmask_port(domain, {op.port});
-            return 0;
-        });
+        return with<abi::evtchn_unmask>(vcpu, arg, [&](const auto& op) { return unmask(domain, op.port); });
     case abi::EVTCHNOP_reset:
-        return with<abi::evtchn_reset>(vcpu, arg, [&](const auto& op) { return reset(domain, op.dom); });
-    default: // the FIFO ABI's commands among them: guests fall back to the 2-level ABI
+    case abi::EVTCHNOP_reset_cont:
+        return with<abi::evtchn_reset>(
+            vcpu, arg, [&](const auto& op) { return reset(vcpu, arg, op.dom, command == abi::EVTCHNOP_reset_cont); });
+    case abi::EVTCHNOP_init_control:
+        return init_control(vcpu, arg);
+    case abi::EVTCHNOP_expand_array:
+        return with<abi::evtchn_expand_array>(vcpu, arg, [&](const auto& op) { return fifo_expand_array(vcpu, op); });
+    case abi::EVTCHNOP_set_priority:
+        return with<abi::evtchn_set_priority>(vcpu, arg, [&](const auto& op) { return set_priority(domain, op); });
+    default:
         return -abi::XEN_ENOSYS;
     }
 }

@@ -52,9 +52,23 @@ void forget(Domain& domain, u64 count) {
     }
 }
 
+/// Can the guest be told the new frame numbers? Asked before anything changes, so that no frame goes astray.
+bool can_tell(Vcpu& vcpu, const Side& out, u64 chunk) {
+    for (u64 i = 0; i < out.per_chunk; i++) {
+        const GuestVa entry = out.at(chunk * out.per_chunk + i);
+        u64 pfn = 0;
+        if (!get(vcpu, pfn, entry) || !put(vcpu, entry, pfn))
+            return false;
+    }
+    return true;
+}
+
 Status exchange_chunk(Vcpu& vcpu, const Side& in, const Side& out, u64 limit, u64 chunk) {
     Domain& domain = *vcpu.domain;
+    if (!can_tell(vcpu, out, chunk))
+        return -abi::XEN_EFAULT;
     u64 given = 0;
+    bool told = true;
     const Status status = give(vcpu, in, chunk, given);
     if (status != 0) {
         undo(domain, given);
@@ -66,17 +80,18 @@ Status exchange_chunk(Vcpu& vcpu, const Side& in, const Side& out, u64 limit, u6
             undo(domain, given);
             return -abi::XEN_ENOMEM;
         }
-        // From here on the chunk cannot fail: what the guest does not let us tell it is its own loss.
+        // From here on the chunk is done, whatever another processor did to the list since can_tell(): the
+        // machine-to-physical table still knows the frame by the guest's number.
         const GuestVa entry = out.at(chunk * out.per_chunk + i);
         u64 pfn = INVALID_M2P;
-        (void)get(vcpu, pfn, entry);
+        told = get(vcpu, pfn, entry) && told;
         for (u64 j = 0; j < 1ULL << out.order; j++)
             domain.m2p[first.number + j] = pfn == INVALID_M2P ? INVALID_M2P : pfn + j;
-        (void)put(vcpu, entry, first.number);
+        told = put(vcpu, entry, first.number) && told;
     }
     forget(domain, given);
     release_held_frames(domain);
-    return 0;
+    return told ? 0 : -abi::XEN_EFAULT;
 }
 
 Status check(const Domain& domain, const abi::xen_memory_exchange64& op) {

@@ -32,11 +32,26 @@ Mfn grow(Domain& domain, const Extents& extents) {
     return first;
 }
 
+/// Tell the guest the extent's first frame. Where that cannot be done the frames go back: nobody would know of them.
+bool report(Vcpu& vcpu, const Extents& extents, u64 index, Mfn first) {
+    if (put(vcpu, extents.at(index), first.number))
+        return true;
+    Domain& domain = *vcpu.domain;
+    for (u64 i = 0; i < extents.frames(); i++) {
+        const Mfn mfn{first.number + i};
+        if (put_free_frame(domain, mfn)) {
+            domain.m2p[mfn.number] = INVALID_M2P;
+            owns(domain, domain.nr_pages - 1);
+        }
+    }
+    return false;
+}
+
 bool increase_one(Vcpu& vcpu, const Extents& extents, u64 index) {
     const Mfn first = grow(*vcpu.domain, extents);
     if (first == NO_MFN)
         return false;
-    return extents.list.address == 0 || put(vcpu, extents.at(index), first.number);
+    return extents.list.address == 0 || report(vcpu, extents, index, first);
 }
 
 bool populate_one(Vcpu& vcpu, const Extents& extents, u64 index) {
@@ -48,7 +63,7 @@ bool populate_one(Vcpu& vcpu, const Extents& extents, u64 index) {
         return false;
     for (u64 i = 0; i < extents.frames(); i++)
         vcpu.domain->m2p[first.number + i] = pfn + i;
-    return put(vcpu, extents.at(index), first.number);
+    return report(vcpu, extents, index, first);
 }
 
 bool decrease_one(Vcpu& vcpu, const Extents& extents, u64 index) {

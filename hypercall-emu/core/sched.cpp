@@ -15,7 +15,7 @@ constexpr u64 NS_PER_SECOND = 1'000'000'000;
 constexpr u32 MAX_POLL_PORTS = 128; // Xen's limit
 
 bool wake_due(const Vcpu& vcpu) {
-    return __atomic_load_n(&vcpu.kicked, __ATOMIC_SEQ_CST) || event_deliverable(vcpu);
+    return __atomic_load_n(&vcpu.kicked, __ATOMIC_SEQ_CST) || delivery_due(vcpu);
 }
 
 void unblock(Vcpu& vcpu) {
@@ -52,9 +52,9 @@ Status check_polled(Vcpu& vcpu, const abi::sched_poll64& poll, u32& last) {
     for (u32 i = 0; i < poll.nr_ports; i++) {
         if (!get(vcpu, last, GuestVa{poll.ports} + i * sizeof(abi::evtchn_port_t)))
             return -abi::XEN_EFAULT;
-        if (last >= NR_CHANNELS)
+        if (!port_exists(*vcpu.domain, last))
             return -abi::XEN_EINVAL;
-        if (port_is_pending(*vcpu.domain, {last}))
+        if (vcpu.domain->channels[last].state != ChannelState::closed && port_is_pending(*vcpu.domain, {last}))
             return 1;
     }
     return 0;
@@ -164,8 +164,7 @@ void handle_wake(Vcpu& vcpu) {
 Status do_sched_op(Vcpu& vcpu, const HypercallArgs& args) {
     const GuestVa arg{args.a[1]};
     switch (static_cast<u32>(args.a[0])) {
-    case abi::SCHEDOP_yield:
-        vcpu.work.flags |= ExitWork::YIELD;
+    case abi::SCHEDOP_yield: // the host shares out its processors; no in-kernel exit would give this one up
         return 0;
     case abi::SCHEDOP_block:
         return block(vcpu);
@@ -189,7 +188,6 @@ Status do_sched_op(Vcpu& vcpu, const HypercallArgs& args) {
 Status do_sched_op_compat(Vcpu& vcpu, const HypercallArgs& args) {
     switch (static_cast<u32>(args.a[0])) {
     case abi::SCHEDOP_yield:
-        vcpu.work.flags |= ExitWork::YIELD;
         return 0;
     case abi::SCHEDOP_block:
         return block(vcpu);

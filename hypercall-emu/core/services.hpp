@@ -14,7 +14,7 @@ void deliver_exception(Vcpu& vcpu, unsigned vector, u64 error_code);
 void deliver_page_fault(Vcpu& vcpu, u64 cr2, u64 error_code);
 /// As a software interrupt (`int n`): no error code. Precondition: the handler is registered.
 void deliver_software_interrupt(Vcpu& vcpu, unsigned vector);
-/// Enter the guest's event callback if an event is pending and not masked. Called last before every return.
+/// Enter the guest's NMI handler and its event callback if there is cause. Called last before every return.
 void deliver_pending_events(Vcpu& vcpu);
 /// Change between guest kernel and user mode: root, GS base, Vcpu::kernel_mode.
 void set_kernel_mode(Vcpu& vcpu, bool kernel);
@@ -43,13 +43,26 @@ void guest_cpuid(const Domain& domain, u32 leaf, u32 subleaf, u32 (&out)[4]);
 
 // ---- events.cpp ----
 
+/// As in Xen, ports come to exist by so many; those beyond are -EINVAL even where a closed one would do.
+inline constexpr u32 PORTS_GRAIN = 64;
+[[nodiscard]] inline bool port_exists(const Domain& domain, u32 port) {
+    return port < domain.ports_end;
+}
+
 void init_events(Domain& domain);
-/// Set `port` pending for the guest (2-level ABI) and wake its vCPU.
+/// Open a closed port. `other`: see Channel.
+void open_channel(Domain& domain, Port port, ChannelState state, u32 vcpu, u32 other);
+/// Set `port` pending for the guest, in the ABI that it uses, and wake its vCPU.
 void set_port_pending(Domain& domain, Port port);
 void raise_virq(Vcpu& vcpu, unsigned virq);
 /// Take the bits that the vmm set in the mailbox and turn them into pending ports.
 void take_mailbox(Domain& domain);
 [[nodiscard]] bool event_deliverable(const Vcpu& vcpu);
+/// Is there anything that deliver_pending_events() would do? Asked before a quick return to the guest, and to end a
+/// block.
+[[nodiscard]] inline bool delivery_due(const Vcpu& vcpu) {
+    return event_deliverable(vcpu) || (__atomic_load_n(&vcpu.nmi_pending, __ATOMIC_SEQ_CST) && vcpu.nmi_masked == 0);
+}
 /// Unmask `port` and make it noticed if it is pending.
 void unmask_port(Domain& domain, Port port);
 [[nodiscard]] bool port_is_pending(const Domain& domain, Port port);
@@ -97,6 +110,8 @@ void nucleus_bug(Vcpu& vcpu, const char* reason);
 
 // ---- exit work ----
 
+/// Write an MSR before the guest runs. FS, GS and kernel GS base, TSC deadline, TSC_AUX and end of interrupt are all
+/// that is ever queued: one more is a bug of ours.
 inline void queue_msr(Vcpu& vcpu, u32 index, u64 value) {
     ExitWork& work = vcpu.work;
     for (u32 i = 0; i < work.nr_msrs; i++) {
@@ -105,8 +120,10 @@ inline void queue_msr(Vcpu& vcpu, u32 index, u64 value) {
             return;
         }
     }
-    // MAX_MSRS distinct MSRs are all that is ever queued: FS, GS and kernel GS base, TSC deadline, TSC_AUX, end of
-    // interrupt.
+    if (work.nr_msrs == ExitWork::MAX_MSRS) {
+        nucleus_bug(vcpu, "more MSRs are to be written than there is room for");
+        return;
+    }
     work.msrs[work.nr_msrs++] = {index, value};
     work.flags |= ExitWork::WRITE_MSR;
 }

@@ -252,10 +252,19 @@ void deliver_software_interrupt(Vcpu& vcpu, unsigned vector) {
     bounce(vcpu, {handler.address, (handler.flags & abi::TI_IF) != 0, false, false, 0});
 }
 
+/// As in Xen: one at a time, until the guest's next iret; without a handler it is lost.
+static void deliver_nmi(Vcpu& vcpu) {
+    __atomic_store_n(&vcpu.nmi_pending, false, __ATOMIC_SEQ_CST);
+    if (vcpu.traps[abi::TRAP_nmi].address == 0) {
+        return;
+    }
+    vcpu.nmi_masked = 1;
+    deliver_exception(vcpu, abi::TRAP_nmi, 0);
+}
+
 void deliver_pending_events(Vcpu& vcpu) {
-    if (vcpu.nmi_pending && vcpu.traps[abi::TRAP_nmi].address != 0) {
-        vcpu.nmi_pending = false;
-        deliver_exception(vcpu, abi::TRAP_nmi, 0);
+    if (vcpu.nmi_pending && vcpu.nmi_masked == 0) {
+        deliver_nmi(vcpu);
     }
     abi::vcpu_info64& info = vcpu.info64();
     if (info.evtchn_upcall_pending == 0 || info.evtchn_upcall_mask != 0 || vcpu.event_callback.address == 0) {
@@ -321,6 +330,7 @@ Status do_iret(Vcpu& vcpu, const HypercallArgs&) {
         regs.rcx = regs.rip;
     }
     vcpu.info64().evtchn_upcall_mask = (frame.rflags & rflags::IF) != 0 ? 0 : 1;
+    vcpu.nmi_masked = 0;
     regs.vector = vector::RETURNED; // there is no SYSCALL any more to return from
     return static_cast<Status>(frame.rax);
 }

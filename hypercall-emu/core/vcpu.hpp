@@ -4,6 +4,7 @@
 
 #include "hypercall-emu/core/regs.hpp"
 #include "hypercall-emu/core/types.hpp"
+#include "pv-abi/event_channel.hpp"
 #include "pv-abi/nucleus_image.hpp"
 #include "pv-abi/shared_info.hpp"
 #include "pv-abi/vcpu.hpp"
@@ -26,8 +27,6 @@ struct ExitWork {
     static constexpr u32 LOAD_GS_SELECTOR = 1 << 9; ///< user GS selector := `gs_selector`
     static constexpr u32 DOORBELL = 1 << 10;        ///< write the doorbell port
     static constexpr u32 STOP = 1 << 11;            ///< the domain is over: never run the guest again
-    static constexpr u32 YIELD = 1 << 12;           ///< let others run: a short in-kernel exit where that helps
-    static constexpr u32 RELOAD_DATA_SEGMENTS = 1 << 13;
 
     struct MsrWrite {
         u32 index;
@@ -99,6 +98,7 @@ struct Vcpu {
     u64 syscall_stub;       ///< LSTAR, where SYSCALL may arrive as a page fault
     TrapHandler page_fault; ///< traps[14] once more (set_trap); none where the stubs cannot deliver page faults
     u8* entry_info;         ///< vcpu_info, as the entry stubs see it (place_info)
+    u8 nmi_masked;          ///< an NMI was delivered, and no iret has come since: `iret` is the core's
 
     /// The rest of the area's first page: TSS, entry stack and more, by their offsets (nucleus_image.hpp).
     alignas(doorbell::AREA_TSS) u8 first_page[doorbell::AREA_ENTRY_END - doorbell::AREA_TSS];
@@ -146,11 +146,15 @@ struct Vcpu {
     bool kicked;          ///< something happened that ends SCHEDOP_block or SCHEDOP_poll; set by any vCPU
     bool initialised;     ///< VCPUOP_initialise was done, or the builder's vCPU
     bool started;         ///< has run guest code
-    bool nmi_pending;     ///< VCPUOP_send_nmi; traps.cpp delivers it to traps[2]
+    bool nmi_pending;     ///< VCPUOP_send_nmi; traps.cpp delivers it to traps[2], see nmi_masked
     u32 poll_port;        ///< the only port polled, 0: any
     u64 periodic_next_ns; ///< when the periodic timer is next due
     Regs start_regs;      ///< VCPUOP_initialise: loaded by start_vcpu()
     u64 start_fs_base, start_gs_kernel, start_gs_user;
+
+    // ---- fifo_events.cpp ----
+    u64 fifo_control;                           ///< machine address of the control block, 0: none
+    u32 fifo_tail[abi::EVTCHN_FIFO_MAX_QUEUES]; ///< port put last on each queue, 0: none
 
     // ---- emulate.cpp, msr.cpp, port_io.cpp ----
     u64 io_bitmap_va;    ///< PHYSDEVOP_set_iobitmap: guest VA, 0: none

@@ -91,15 +91,15 @@ void set_gate(Vcpu& vcpu) {
                       vcpu.info64().evtchn_upcall_mask == 0;
     gate.mode = vcpu.kernel_mode ? GATE_MODE_KERNEL : fast ? GATE_MODE_USER : 0;
     gate.syscall_entry = vcpu.syscall_entry;
-    const char* target = vcpu.kernel_mode ? gate_hypercall : fast ? gate_user_site : gate_core;
+    const char* kernel_target = vcpu.nmi_masked != 0 ? gate_core : gate_hypercall; // the core sees the NMI's end
+    const char* target = vcpu.kernel_mode ? kernel_target : fast ? gate_user_site : gate_core;
     gate.target = gate_va(vcpu) + offset_in_gate(target);
     control_of(vcpu).gate_frame.rsp = vcpu.kernel_sp;
 }
 
 void run_core(Vcpu& vcpu) {
     // A root is loaded on every way out, which flushes all that the core may ask to flush.
-    constexpr u32 DONE_BY_ROOT_LOAD =
-        ExitWork::FLUSH_TLB | ExitWork::INVLPG | ExitWork::YIELD | ExitWork::RELOAD_DATA_SEGMENTS;
+    constexpr u32 DONE_BY_ROOT_LOAD = ExitWork::FLUSH_TLB | ExitWork::INVLPG;
     // In the gate in kernel mode: its next int3 is a few instructions away, and looks for events.
     vcpu.hold_events = vcpu.kernel_mode && gate_offset(vcpu, vcpu.regs->rip) < PAGE_SIZE;
     handle_entry(vcpu);

@@ -130,7 +130,6 @@ Result<void> build_domain_tree(Store& store, const DomainTreeConfig& config) {
     build.value(home + "/memory/static-max", config.memory_max_kib);
     build.value(home + "/memory/target", config.memory_target_kib);
     build.value(home + "/memory/videoram", std::uint64_t{0});
-    build.value(home + "/control/platform-feature-multiprocessor-suspend", 1);
     build.value(home + "/control/platform-feature-xs_reset_watches", 1);
     for (const char* path : guest_nodes)
         build.node(home + '/' + path, own);

@@ -233,8 +233,23 @@ TEST_F(EventChannelOp, ResetClosesEverything) {
     EXPECT_EQ(vm.domain().virq_port[0][VIRQ_TIMER], 0u);
 }
 
-TEST_F(EventChannelOp, NoFifoYet) {
-    for (unsigned command : {EVTCHNOP_init_control, EVTCHNOP_expand_array, EVTCHNOP_set_priority, 14u, 0xffffffffu})
+/// As in Xen, ports exist by 64s, and a closed one has no bits to unmask.
+TEST_F(EventChannelOp, PortsThatDoNotExistYet) {
+    const u32 last = PORTS_GRAIN - 1;
+    EXPECT_EQ(status(last).status, EVTCHNSTAT_closed);
+    EXPECT_EQ(op(EVTCHNOP_status, evtchn_status{DOMID_SELF, last + 1, 0, 0, {}}), -XEN_EINVAL);
+    EXPECT_EQ(op(EVTCHNOP_unmask, evtchn_unmask{last + 1}), -XEN_EINVAL);
+    vm.shared().evtchn_mask[0] = ~0ULL;
+    EXPECT_EQ(op(EVTCHNOP_unmask, evtchn_unmask{last}), 0);
+    EXPECT_EQ(vm.shared().evtchn_mask[0], ~0ULL);
+    while (open(0) <= last) {
+    }
+    EXPECT_EQ(status(last + 2).status, EVTCHNSTAT_closed);
+    EXPECT_EQ(vm.mailbox().port_rows, 1u);
+}
+
+TEST_F(EventChannelOp, UnknownCommands) {
+    for (unsigned command : {15u, 0xffffffffu})
         EXPECT_EQ(vm.call(do_event_channel_op, command, vm.va(1).address), -XEN_ENOSYS);
 }
 

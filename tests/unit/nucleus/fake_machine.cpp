@@ -94,7 +94,8 @@ void FakeMachine::record_write(Pte* slot, Pte value) {
 FakeVm::FakeVm(const FakeVmOptions& options)
     : options_{options}, max_mfn_{FIRST_MFN + options.nr_pages + options.spare_pages},
       storage_((max_mfn_ + 1) * PAGE_SIZE), frames_(max_mfn_), host_use_(max_mfn_),
-      m2p_(max_mfn_, ~0ULL), mailbox_{std::make_unique<doorbell::Mailbox>()}, domain_{std::make_unique<Domain>()} {
+      m2p_(max_mfn_, ~0ULL), channels_{static_cast<Channel*>(std::calloc(NR_CHANNELS, sizeof(Channel)))},
+      mailbox_{std::make_unique<doorbell::Mailbox>()}, domain_{std::make_unique<Domain>()} {
     memory_ = reinterpret_cast<u8*>((reinterpret_cast<uintptr_t>(storage_.data()) + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1));
     machine.directmap = memory_;
     machine.mailbox = mailbox_.get();
@@ -135,6 +136,7 @@ FakeVm::FakeVm(const FakeVmOptions& options)
     domain_->frames = FrameTable{frames_.data(), max_mfn_};
     domain_->host_use = host_use_.data();
     domain_->m2p = m2p_.data();
+    domain_->channels = channels_.get();
     for (u64 i = 0; i < 16; i++) // recognisable, never walked
         domain_->hole_template[i] = Pte::make({STUB_ROOT_MFN}, Pte::PRESENT | i << 9).raw;
     vcpus_.push_back(std::make_unique<Vcpu>());

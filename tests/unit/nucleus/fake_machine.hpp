@@ -5,6 +5,7 @@
 // frame n, whose machine frame is another number (mfn()). What the core asks of its home is recorded.
 #pragma once
 
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
@@ -136,6 +137,10 @@ private:
     std::vector<Frame> frames_;
     std::vector<doorbell::HostUse> host_use_;
     std::vector<u64> m2p_;
+    struct Free {
+        void operator()(Channel* channels) const { std::free(channels); }
+    };
+    std::unique_ptr<Channel[], Free> channels_; ///< of calloc: most of its pages are never touched
     std::unique_ptr<doorbell::Mailbox> mailbox_;
     std::unique_ptr<Domain> domain_;
     std::vector<std::unique_ptr<Vcpu>> vcpus_;

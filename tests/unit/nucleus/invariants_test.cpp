@@ -602,6 +602,7 @@ TEST(Invariants, TheRingsOfTheHostAreNeverTables) {
     domain->frames = FrameTable{frames.data(), vm.boot.max_mfn};
     domain->host_use = vm.domain().host_use;
     domain->m2p = vm.domain().m2p;
+    domain->channels = vm.domain().channels;
     vcpu.regs = &regs;
     doorbell::BootInfo boot = vm.boot;
     boot.domain.store_mfn = vm.mfn(200).number;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts afresh what every frame of a FakeVm should hold, and compares with the frame table (docs/architecture.md:
-// memory invariants 1-4). Knows of table entries, pins and roots: not for tests that lend frames otherwise
-// (descriptors, areas).
+// memory invariants 1-4). Knows of table entries, pins, roots and the pages of FIFO event channels: not for tests that
+// lend frames otherwise (descriptors, areas).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -67,6 +67,12 @@ inline void expect_memory_invariants(FakeVm& vm) {
                 counts[root.number].add(FrameType::l4);
         }
     }
+    for (u32 i = 0; i < domain.nr_vcpus; i++) {
+        if (domain.vcpus[i]->fifo_control != 0)
+            counts[domain.vcpus[i]->fifo_control >> PAGE_SHIFT].add(FrameType::writable);
+    }
+    for (u32 i = 0; i < domain.fifo.nr_pages; i++)
+        counts[domain.fifo.pages[i]].add(FrameType::writable);
     EXPECT_EQ(owned, domain.nr_pages);
     EXPECT_EQ(free, domain.nr_free);
     u64 listed = 0;

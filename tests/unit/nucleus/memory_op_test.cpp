@@ -372,6 +372,59 @@ TEST(MemoryExchange, Refusals) {
     EXPECT_EQ(x.vm.call(do_memory_op, abi::XENMEM_exchange, 0x1000), -abi::XEN_EFAULT);
 }
 
+/// Where the guest cannot be told the new frames it keeps the old ones.
+TEST(MemoryExchange, AResultThatCannotBeWrittenIsEfault) {
+    for (const bool unmapped : {false, true}) {
+        Exchange x;
+        for (u64 i = 0; i < 4; i++)
+            x.offer(i, 100 + i);
+        x.op.in.nr_extents = x.op.out.nr_extents = 4;
+        // Two entries on a page that takes them, two on one that does not.
+        x.op.out.extent_start = x.vm.va(11, PAGE_SIZE - 2 * sizeof(u64)).address;
+        x.vm.at<u64>(11, PAGE_SIZE - 2 * sizeof(u64)) = 0x6000;
+        x.vm.at<u64>(11, PAGE_SIZE - sizeof(u64)) = 0x6001;
+        const u64 flags = unmapped ? 0 : Pte::PRESENT | Pte::USER | Pte::ACCESSED;
+        x.vm.set_mapping_flags(12, flags);
+        EXPECT_EQ(x.run(), -abi::XEN_EFAULT);
+        EXPECT_EQ(x.exchanged(), 2u);
+        EXPECT_EQ(x.domain().nr_free, SPARE);
+        EXPECT_EQ(x.m2p(x.vm.at<u64>(11, PAGE_SIZE - sizeof(u64))), 0x6001u);
+        for (u64 i = 2; i < 4; i++) {
+            EXPECT_TRUE(x.domain().frames.domain_owns(Mfn{x.list(i)}));
+            EXPECT_EQ(x.m2p(x.list(i)), 100 + i);
+        }
+    }
+}
+
+TEST(MemoryExchange, AnExtentListThatCannotBeWrittenToItsEndIsEfault) {
+    Exchange x;
+    x.list(0) = 0x5000;
+    ASSERT_EQ(x.call(abi::XENMEM_populate_physmap, 1, 2), 1);
+    const u64 first = x.list(0);
+    x.op.in.nr_extents = 1;
+    x.op.in.extent_order = 2;
+    x.op.out.nr_extents = 4;
+    x.op.out.extent_start = x.vm.va(11, PAGE_SIZE - 2 * sizeof(u64)).address;
+    x.vm.set_mapping_flags(12, 0);
+    EXPECT_EQ(x.run(), -abi::XEN_EFAULT);
+    EXPECT_EQ(x.exchanged(), 0u);
+    EXPECT_TRUE(x.domain().frames.domain_owns(Mfn{first}));
+    EXPECT_EQ(x.m2p(first), 0x5000u);
+}
+
+TEST(Balloon, FramesThatTheGuestCannotBeToldOfAreNotTaken) {
+    for (const unsigned command : {abi::XENMEM_populate_physmap, abi::XENMEM_increase_reservation}) {
+        Balloon b;
+        b.list(0) = 0x5000;
+        b.list(1) = 0x5004;
+        b.vm.set_mapping_flags(LIST_PFN, Pte::PRESENT | Pte::USER | Pte::ACCESSED);
+        EXPECT_EQ(b.call(command, 2, 2), 0);
+        EXPECT_EQ(b.domain().nr_pages, 512u);
+        EXPECT_EQ(b.domain().nr_free, SPARE);
+        EXPECT_EQ(b.requested(doorbell::Request::release).size(), 4u);
+    }
+}
+
 // ---- queries ----
 
 TEST(MemoryOp, Reservations) {

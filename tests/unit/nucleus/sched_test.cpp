@@ -23,7 +23,7 @@ protected:
     void SetUp() override {
         vm.domain().channels[IPI_PORT].state = ChannelState::ipi;
         vm.domain().channels[OTHER_PORT].state = ChannelState::ipi;
-        vm.domain().channels[TIMER_PORT] = {ChannelState::virq, VIRQ_TIMER, 0, 0, 0};
+        open_channel(vm.domain(), {TIMER_PORT}, ChannelState::virq, 0, VIRQ_TIMER);
         vm.domain().virq_port[0][VIRQ_TIMER] = TIMER_PORT;
         vm.vcpu().event_callback = {vm.va(0).address, true};
         (void)vm.call(do_vcpu_op, VCPUOP_stop_periodic_timer, 0);
@@ -49,10 +49,27 @@ protected:
     void mask(u32 port) { vm.shared().evtchn_mask[port / 64] |= 1ULL << port % 64; }
 };
 
-TEST_F(Sched, YieldGoesOn) {
+TEST_F(Sched, YieldGoesOnWithoutAnExit) {
     EXPECT_EQ(vm.call(do_sched_op, SCHEDOP_yield), 0);
-    EXPECT_NE(vm.take_work().flags & ExitWork::YIELD, 0u);
+    EXPECT_EQ(vm.call(do_sched_op_compat, SCHEDOP_yield), 0);
+    EXPECT_EQ(vm.take_work().flags, 0u);
     EXPECT_FALSE(vm.vcpu().blocked);
+    EXPECT_EQ(vm.vcpu().runstate.state, RUNSTATE_running);
+}
+
+TEST_F(Sched, AnNmiEndsABlockAndAPoll) {
+    const u64 handler = vm.va(0, 0x100).address;
+    vm.vcpu().traps[2] = {.address = handler, .cs = 0xe033, .flags = 4};
+    for (const bool polls : {false, true}) {
+        ASSERT_EQ(polls ? poll({IPI_PORT}) : block(), 0);
+        ASSERT_TRUE(blocks());
+        vm.vcpu().nmi_pending = true; // by another vCPU, which then interrupts this one
+        EXPECT_TRUE(woken_by(Vcpu::IRQ_WAKE));
+        EXPECT_FALSE(vm.vcpu().nmi_pending);
+        EXPECT_EQ(vm.vcpu().regs->rip, handler);
+        vm.vcpu().nmi_masked = 0; // its handler returns
+        vm.vcpu().regs->rip = 0;
+    }
 }
 
 TEST_F(Sched, BlockUnmasksAndSleeps) {

@@ -176,7 +176,7 @@ protected:
 
     void SetUp() override {
         vm.domain().virq_port[0][VIRQ_TIMER] = TIMER_PORT;
-        vm.domain().channels[TIMER_PORT] = {ChannelState::virq, VIRQ_TIMER, 0, 0, 0};
+        open_channel(vm.domain(), {TIMER_PORT}, ChannelState::virq, 0, VIRQ_TIMER);
         EXPECT_EQ(vm.call(do_vcpu_op, VCPUOP_stop_periodic_timer, 0), 0);
         (void)vm.take_work();
     }

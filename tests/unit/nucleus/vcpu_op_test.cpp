@@ -80,10 +80,23 @@ TEST_F(VcpuOp, RegisterInfoOfAnother) {
 }
 
 TEST_F(VcpuOp, SendNmi) {
+    const u64 handler = vm.va(0, 0x100).address;
+    vm.vcpu().traps[2] = {.address = handler, .cs = 0xe033, .flags = 4};
+    vm.vcpu().regs->rsp = vm.va(20).address;
     EXPECT_EQ(op(VCPUOP_send_nmi, 0, 8), -XEN_EINVAL);
-    EXPECT_FALSE(vm.vcpu().nmi_pending);
+    deliver_pending_events(vm.vcpu());
+    EXPECT_NE(vm.vcpu().regs->rip, handler);
     EXPECT_EQ(op(VCPUOP_send_nmi, 0), 0);
-    EXPECT_TRUE(vm.vcpu().nmi_pending);
+    deliver_pending_events(vm.vcpu()); // more of it in delivery_test.cpp
+    EXPECT_EQ(vm.vcpu().regs->rip, handler);
+}
+
+TEST_F(VcpuOp, SendNmiToAnotherWakesIt) {
+    Vcpu& other = vm.add_vcpu();
+    EXPECT_EQ(op(VCPUOP_send_nmi, 1), 0);
+    EXPECT_TRUE(delivery_due(other));
+    EXPECT_FALSE(delivery_due(vm.vcpu()));
+    EXPECT_EQ(vm.machine.wakes, std::vector<u32>{1});
 }
 
 TEST_F(VcpuOp, PhysidIsForPinnedOnes) {

@@ -46,7 +46,6 @@ TEST(DomainTree, WhatAGuestReads) {
         {"store/ring-ref", "292"},
         {"store/port", "1"},
         {"control/platform-feature-xs_reset_watches", "1"},
-        {"control/platform-feature-multiprocessor-suspend", "1"},
         {"control/shutdown", ""},
         {"device/suspend/event-channel", ""},
         {"/vm/01234567-89ab-cdef-0123-456789abcdef/uuid", "01234567-89ab-cdef-0123-456789abcdef"},
@@ -56,6 +55,8 @@ TEST(DomainTree, WhatAGuestReads) {
     };
     for (const auto& [path, value] : expected)
         EXPECT_EQ(client.read(path), value) << path;
+    // A suspended guest cannot be resumed: no offer to suspend.
+    EXPECT_EQ(client.read("control/platform-feature-multiprocessor-suspend"), "ENOENT");
     EXPECT_TRUE(store.is_introduced(guest));
     EXPECT_EQ(client.perms("/local/domain/1"), nul({"n0", "r1"}));
 }
