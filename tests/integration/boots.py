@@ -15,6 +15,7 @@ def boots(kind, memory, mebibytes, **keywords):
     check("machine: x86_64\n" in outcome.out, "the machine is not x86_64", outcome)
     check("hypervisor: xen\n" in outcome.out, "the guest does not see Xen", outcome)
     check("guest type: PV\n" in outcome.out, "the guest does not see itself as a PV guest", outcome)
+    check("events: FIFO\n" in outcome.out, "the guest does not use FIFO event channels", outcome)
     equal(value(outcome, "processors"), 1, "processors", outcome)
     # The kernel keeps some for itself: 1/64 for its page structures and some 40 MiB.
     have = value(outcome, "memory") / 1024

@@ -27,10 +27,10 @@ public:
 
     FakeVm vm{{.spare_pages = SPARE}};
     /// How often the guest had its way.
-    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0, used = 0;
+    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0, used = 0, queued = 0;
 
     void step() {
-        switch (pick(12)) {
+        switch (pick(14)) {
         case 0:
         case 1:
         case 2:
@@ -48,6 +48,9 @@ public:
             return use_by_host();
         case 9:
             return change_grants();
+        case 10:
+        case 11:
+            return queue_events();
         default:
             return grant();
         }
@@ -222,11 +225,47 @@ private:
         }
     }
 
+    /// FIFO event channels in whatever frames; what the guest's words say changes with the pages.
+    void queue_events() {
+        const auto op = [this](unsigned command, const auto& argument) {
+            return vm.call(do_event_channel_op, command, vm.arg(argument).address);
+        };
+        const auto port = static_cast<u32>(pick(8));
+        switch (pick(16)) {
+        case 0:
+            (void)op(abi::EVTCHNOP_init_control,
+                     abi::evtchn_init_control{any_mfn(), static_cast<u32>(pick(520) * 8), 0, 0, {}});
+            break;
+        case 1:
+            queued += op(abi::EVTCHNOP_expand_array, abi::evtchn_expand_array{any_mfn()}) == 0 ? 1 : 0;
+            break;
+        case 2:
+            if (pick(4) == 0)
+                (void)op(abi::EVTCHNOP_reset, abi::evtchn_reset{abi::DOMID_SELF});
+            break;
+        case 3:
+        case 4:
+            (void)op(abi::EVTCHNOP_bind_ipi, abi::evtchn_bind_ipi{0, 0});
+            break;
+        case 5:
+            (void)op(abi::EVTCHNOP_set_priority, abi::evtchn_set_priority{port, static_cast<u32>(pick(17))});
+            break;
+        case 6:
+            (void)op(abi::EVTCHNOP_close, abi::evtchn_close{port});
+            break;
+        case 7:
+            (void)op(abi::EVTCHNOP_unmask, abi::evtchn_unmask{port});
+            break;
+        default:
+            (void)op(abi::EVTCHNOP_send, abi::evtchn_send{port});
+        }
+    }
+
     std::mt19937_64 random_;
 };
 
 TEST(HostileGuest, FrameTableStaysRight) {
-    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0, used = 0;
+    unsigned stored = 0, updated = 0, pinned = 0, ballooned = 0, exchanged = 0, granted = 0, used = 0, queued = 0;
     for (u64 seed = 1; seed <= 60; seed++) {
         Hostile guest{seed};
         expect_memory_invariants(guest.vm);
@@ -246,6 +285,7 @@ TEST(HostileGuest, FrameTableStaysRight) {
         exchanged += guest.exchanged;
         granted += guest.granted;
         used += guest.used;
+        queued += guest.queued;
     }
     // A guest that never gets anything tests nothing.
     EXPECT_GT(stored, 500u);
@@ -255,6 +295,7 @@ TEST(HostileGuest, FrameTableStaysRight) {
     EXPECT_GT(exchanged, 10u);
     EXPECT_GT(granted, 100u);
     EXPECT_GT(used, 100u);
+    EXPECT_GT(queued, 50u);
 }
 
 /// Any bytes as code, with registers that point at what hurts.
