@@ -46,8 +46,8 @@ public:
     bool recording = true;  ///< pte_writes, requests, wakes and roots are filled
 
     // What a test does in the middle of the core's work. All may be empty.
-    /// Before bytes of VM memory are copied or, where the build traces loads (tests/fuzz), read: somebody else may write
-    /// there. One FakeMachine of a thread can have it: see watch_reads().
+    /// Before bytes of VM memory are copied or, where the build traces loads (tests/fuzz), read: somebody else may
+    /// write there. One FakeMachine of a thread can have it: see watch_reads().
     std::function<void(u8* at, size_t bytes)> on_read;
     /// Before a page-table entry is stored. The slot still holds the old value.
     std::function<void(Pte* slot, Pte value)> on_write_pte;

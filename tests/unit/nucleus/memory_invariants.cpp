@@ -194,9 +194,8 @@ private:
 
     /// PHYSDEVOP_pirq_eoi_gmfn keeps one frame, writable, and remembers only that it did.
     bool is_eoi_page(const Frame& frame, const Count& count) {
-        const bool one_more = domain_.has_pirq_eoi_page && !eoi_page_found_ &&
-                              frame.type() == FrameType::writable && frame.references() == count.references + 1 &&
-                              frame.type_count() == count.all_types() + 1;
+        const bool one_more = domain_.has_pirq_eoi_page && !eoi_page_found_ && frame.type() == FrameType::writable &&
+                              frame.references() == count.references + 1 && frame.type_count() == count.all_types() + 1;
         eoi_page_found_ = eoi_page_found_ || one_more;
         return one_more;
     }
