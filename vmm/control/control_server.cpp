@@ -2,6 +2,8 @@
 // Clients come and go; what they ask is answered in control_requests.cpp.
 #include "vmm/control/control_server.hpp"
 
+#include "support/confinement.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <poll.h>
@@ -55,12 +57,13 @@ void ControlServer::end() {
     io_ = nullptr;
 }
 
-/// The user whose domain this is, and root.
+/// The user whose domain this is, and root. In a user namespace of our own all others look alike; but of those only root
+/// can connect, as the socket's mode lets nobody else (NameClaim::listen).
 bool ControlServer::may_command(int socket) const {
     ucred peer{};
     socklen_t length = sizeof(peer);
     return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-           (peer.uid == own_user_ || peer.uid == 0);
+           (peer.uid == own_user_ || peer.uid == 0 || (has_own_user_namespace() && peer.uid == unmapped_user));
 }
 
 void ControlServer::wait_for_clients() {
