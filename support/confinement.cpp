@@ -5,11 +5,13 @@
 #include "support/unique_fd.hpp"
 
 #include <cerrno>
+#include <cstdlib>
 #include <ctime>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <string>
+#include <string_view>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -86,6 +88,27 @@ bool become_root() {
 }
 
 } // namespace
+
+bool confinement_wanted() {
+    const char* const wish = std::getenv("PARAPET_SANDBOX");
+    return wish == nullptr || std::string_view{wish} != "off";
+}
+
+bool opens_without_capabilities(const char* path, int flags) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct data[2]{};
+    if (::syscall(SYS_capget, &header, data) != 0) {
+        return false;
+    }
+    const auto before = {data[0].effective, data[1].effective};
+    data[0].effective = data[1].effective = 0;
+    (void)::syscall(SYS_capset, &header, data);
+    const bool opens = UniqueFd{::open(path, flags | O_CLOEXEC)}.valid();
+    data[0].effective = *before.begin();
+    data[1].effective = *(before.begin() + 1);
+    (void)::syscall(SYS_capset, &header, data);
+    return opens;
+}
 
 Capabilities capabilities() {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};

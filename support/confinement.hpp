@@ -10,6 +10,9 @@ namespace parapet {
 /// Bits of capabilities, as in CapEff of /proc/PID/status.
 using Capabilities = std::uint64_t;
 
+/// Not PARAPET_SANDBOX=off, which leaves the confinement of a domain's processes out (debugging).
+[[nodiscard]] bool confinement_wanted();
+
 /// Those in effect.
 [[nodiscard]] Capabilities capabilities();
 
@@ -20,6 +23,10 @@ using Capabilities = std::uint64_t;
 /// No new privileges by executing, no core file, no debugger or reader of /proc/PID/mem with the same user, no
 /// capabilities but `kept`. 0 or an errno. Of the whole process: before it has threads, whose capabilities are their own.
 [[nodiscard]] int give_up_privileges(Capabilities kept = 0);
+
+/// Whether this can be opened (open()'s `flags`) without any capability; nothing changes by the question. So a right of
+/// root's is kept only where it is needed.
+[[nodiscard]] bool opens_without_capabilities(const char* path, int flags);
 
 /// A mount namespace of its own with nothing in it, in a user namespace of its own where that takes one. What is open
 /// stays usable; a path leads nowhere from then on. Only of a process with one thread. False: this host does not let

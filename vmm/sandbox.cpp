@@ -10,14 +10,12 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <initializer_list>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <sched.h>
-#include <string_view>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -51,7 +49,7 @@ constexpr int allowed[] = {
     // threads and signals
     SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(exit), SCMP_SYS(exit_group),
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(gettid),
-    SCMP_SYS(getpid), SCMP_SYS(membarrier),
+    SCMP_SYS(getpid), SCMP_SYS(geteuid), SCMP_SYS(membarrier),
     // time and chance
     SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom)};
 
@@ -111,8 +109,7 @@ Error refused(const char* what, int error) {
 } // namespace
 
 bool sandbox_wanted() {
-    const char* wish = std::getenv("PARAPET_SANDBOX");
-    return wish == nullptr || std::string_view{wish} != "off";
+    return confinement_wanted();
 }
 
 Result<void> enter_sandbox() {
