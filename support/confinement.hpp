@@ -21,7 +21,8 @@ using Capabilities = std::uint64_t;
 [[nodiscard]] int drop_capabilities(Capabilities kept = 0);
 
 /// No new privileges by executing, no core file, no debugger or reader of /proc/PID/mem with the same user, no
-/// capabilities but `kept`. 0 or an errno. Of the whole process: before it has threads, whose capabilities are their own.
+/// capabilities but `kept`. 0 or an errno. Of the whole process: before it has threads, whose capabilities are their
+/// own.
 [[nodiscard]] int give_up_privileges(Capabilities kept = 0);
 
 /// Whether this can be opened (open()'s `flags`) without any capability; nothing changes by the question. So a right of

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Landlock: which files a thread, and all that it starts, may still open (Linux 5.13), which TCP ports it may use (6.7),
-// and that it signals nobody outside (6.12). What is open already stays usable.
+// Landlock: which files a thread, and all that it starts, may still open (Linux 5.13), which TCP ports it may use
+// (6.7), and that it signals nobody outside (6.12). What is open already stays usable.
 #pragma once
 
 #include <cstdint>

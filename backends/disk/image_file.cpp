@@ -134,13 +134,12 @@ Result<void> measure_device(ImageFile& image, const struct stat& status) {
 
 /// Those on which fstat() asks a server (or a program, with FUSE); by their magic numbers in statfs(2).
 bool is_remote(int fd) {
-    constexpr std::uint32_t remote[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC,   SMB2_SUPER_MAGIC,
-                                        CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, V9FS_MAGIC,         CODA_SUPER_MAGIC,
+    constexpr std::uint32_t remote[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC,  SMB2_SUPER_MAGIC,
+                                        CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, V9FS_MAGIC,        CODA_SUPER_MAGIC,
                                         FUSE_SUPER_MAGIC, AFS_FS_MAGIC,    OCFS2_SUPER_MAGIC, 0x01161970 /* GFS2 */};
     struct statfs status {};
-    return ::fstatfs(fd, &status) == 0 &&
-           std::find(std::begin(remote), std::end(remote), static_cast<std::uint32_t>(status.f_type)) !=
-               std::end(remote);
+    return ::fstatfs(fd, &status) == 0 && std::find(std::begin(remote), std::end(remote),
+                                                    static_cast<std::uint32_t>(status.f_type)) != std::end(remote);
 }
 
 void measure_file(ImageFile& image, const struct stat& status) {

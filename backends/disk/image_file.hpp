@@ -36,9 +36,10 @@ struct ImageFile {
 /// Opens, locks and measures. The errors are for the user: missing, in use, read-only, another format.
 Result<ImageFile> open_image(const DiskSpec& spec);
 
-/// The file's length now; `before`: what it was when last looked at. Where the file is remote, by what the kernel knows:
-/// its server is asked only when that has changed, so that one that is gone holds up nobody. (A change by a multiple of
-/// 4 GiB is seen there with the next other one.) Nothing: it cannot be told. Allowed in the confined process.
+/// The file's length now; `before`: what it was when last looked at. Where the file is remote, by what the kernel
+/// knows: its server is asked only when that has changed, so that one that is gone holds up nobody. (A change by a
+/// multiple of 4 GiB is seen there with the next other one.) Nothing: it cannot be told. Allowed in the confined
+/// process.
 std::optional<std::uint64_t> length_of(const ImageFile& image, std::uint64_t before);
 
 /// Measures what another process has opened: `direct` and the like are found out anew.

@@ -57,7 +57,8 @@ Result<LinkSockets> open_link(const std::string& path) {
     LinkSockets link;
     if (::connect(socket.get(), name, sizeof(address)) == 0) {
         if (!is_own_user_or_root(socket.get(), ::geteuid())) {
-            return failed(path, "another user listens there", EPERM, "give a path in a folder that only you may write to");
+            return failed(path, "another user listens there", EPERM,
+                          "give a path in a folder that only you may write to");
         }
         (void)::fcntl(socket.get(), F_SETFL, 0);
         link.peer = std::move(socket);

@@ -23,12 +23,12 @@ namespace {
 
 /// Of the finder, whatever their arguments: what is open, memory, time. It opens, starts and signals nothing.
 constexpr int finder_calls[] = {
-    SCMP_SYS(read),          SCMP_SYS(write),          SCMP_SYS(writev),       SCMP_SYS(lseek),       SCMP_SYS(close),
-    SCMP_SYS(fstat),         SCMP_SYS(pipe2),          SCMP_SYS(poll),         SCMP_SYS(sendmsg),     SCMP_SYS(sendto),
-    SCMP_SYS(recvfrom),      SCMP_SYS(munmap),         SCMP_SYS(mremap),       SCMP_SYS(brk),         SCMP_SYS(futex),
-    SCMP_SYS(exit),          SCMP_SYS(exit_group),     SCMP_SYS(rt_sigaction), SCMP_SYS(sigaltstack), SCMP_SYS(getpid),
-    SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),  SCMP_SYS(gettid),       SCMP_SYS(getrandom),   SCMP_SYS(time),
-    SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),   SCMP_SYS(restart_syscall)};
+    SCMP_SYS(read),           SCMP_SYS(write),        SCMP_SYS(writev),         SCMP_SYS(lseek),       SCMP_SYS(close),
+    SCMP_SYS(fstat),          SCMP_SYS(pipe2),        SCMP_SYS(poll),           SCMP_SYS(sendmsg),     SCMP_SYS(sendto),
+    SCMP_SYS(recvfrom),       SCMP_SYS(munmap),       SCMP_SYS(mremap),         SCMP_SYS(brk),         SCMP_SYS(futex),
+    SCMP_SYS(exit),           SCMP_SYS(exit_group),   SCMP_SYS(rt_sigaction),   SCMP_SYS(sigaltstack), SCMP_SYS(getpid),
+    SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(gettid),         SCMP_SYS(getrandom),   SCMP_SYS(time),
+    SCMP_SYS(clock_gettime),  SCMP_SYS(gettimeofday), SCMP_SYS(restart_syscall)};
 
 /// Of the runner and its program, whatever their arguments: also files, which Landlock bounds.
 constexpr int runner_calls[] = {
@@ -56,8 +56,8 @@ Result<void> loaded(SeccompFilter& filter) {
 }
 
 Result<void> limit_resources(const Limits& limits) {
-    const bool done = narrow_limit(RLIMIT_CPU, limits.cpu_seconds) &&
-                      narrow_limit(RLIMIT_FSIZE, limits.output_bytes) && narrow_limit(RLIMIT_NOFILE, max_descriptors) &&
+    const bool done = narrow_limit(RLIMIT_CPU, limits.cpu_seconds) && narrow_limit(RLIMIT_FSIZE, limits.output_bytes) &&
+                      narrow_limit(RLIMIT_NOFILE, max_descriptors) &&
                       (instrumented || narrow_limit(RLIMIT_AS, limits.memory_bytes));
     return done ? Result<void>{} : refused("resource limits", errno);
 }
@@ -98,7 +98,8 @@ Result<void> confine(const std::string& image, const Limits& limits) {
         return refused("privileges", error);
     }
     const std::vector<std::string> libraries{"/usr", "/lib", "/lib64", "/etc/ld.so.cache", image};
-    const std::vector<std::string> programs{"/proc/self/fd/" + std::to_string(program_fd), "/lib64/ld-linux-x86-64.so.2"};
+    const std::vector<std::string> programs{"/proc/self/fd/" + std::to_string(program_fd),
+                                            "/lib64/ld-linux-x86-64.so.2"};
     if (const int error = restrict_files(libraries, programs); error != 0) {
         return refused("Landlock", error);
     }

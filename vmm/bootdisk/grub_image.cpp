@@ -202,7 +202,8 @@ Result<std::uint64_t> GrubImage::copy(const FilePlace& place, int fd, std::uint6
     if (!answer) {
         return answer.error();
     }
-    const std::uint64_t size = status_of(fd, after) == 0 ? static_cast<std::uint64_t>(after.st_size - before.st_size) : 0;
+    const std::uint64_t size =
+        status_of(fd, after) == 0 ? static_cast<std::uint64_t>(after.st_size - before.st_size) : 0;
     if (answer->status < 0 || size > limit) {
         return Error{"is larger than " + std::to_string(limit >> 20) + " MiB, or damaged"};
     }

@@ -86,8 +86,8 @@ struct BoundedLog {
     }
 };
 
-/// Nothing but what attend() and the end take. unlinkat() takes a path, of which the filter sees the folder only; so there
-/// is no other folder in sight, or it may remove nothing elsewhere.
+/// Nothing but what attend() and the end take. unlinkat() takes a path, of which the filter sees the folder only; so
+/// there is no other folder in sight, or it may remove nothing elsewhere.
 void confine(int folder) {
     if (instrumented || !confinement_wanted()) {
         return;

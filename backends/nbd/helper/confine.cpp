@@ -54,16 +54,39 @@ constexpr int client_calls[] = {
 constexpr int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_VSOCK};
 
 /// What neither qemu-nbd nor the helper beside it ever does. A list of what they may do would have to follow qemu's.
-constexpr int not_for_qemu[] = {
-    SCMP_SYS(ptrace),        SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(bpf),
-    SCMP_SYS(init_module),   SCMP_SYS(finit_module),     SCMP_SYS(delete_module),     SCMP_SYS(kexec_load),
-    SCMP_SYS(mount),         SCMP_SYS(umount2),          SCMP_SYS(pivot_root),        SCMP_SYS(chroot),
-    SCMP_SYS(setns),         SCMP_SYS(unshare),          SCMP_SYS(keyctl),            SCMP_SYS(add_key),
-    SCMP_SYS(request_key),   SCMP_SYS(userfaultfd),      SCMP_SYS(perf_event_open),   SCMP_SYS(open_by_handle_at),
-    SCMP_SYS(move_mount),    SCMP_SYS(fsopen),           SCMP_SYS(open_tree),         SCMP_SYS(pidfd_getfd),
-    SCMP_SYS(fsmount),       SCMP_SYS(swapon),           SCMP_SYS(swapoff),           SCMP_SYS(reboot),
-    SCMP_SYS(settimeofday),  SCMP_SYS(clock_settime),    SCMP_SYS(iopl),              SCMP_SYS(ioperm),
-    SCMP_SYS(kexec_file_load)};
+constexpr int not_for_qemu[] = {SCMP_SYS(ptrace),
+                                SCMP_SYS(process_vm_readv),
+                                SCMP_SYS(process_vm_writev),
+                                SCMP_SYS(bpf),
+                                SCMP_SYS(init_module),
+                                SCMP_SYS(finit_module),
+                                SCMP_SYS(delete_module),
+                                SCMP_SYS(kexec_load),
+                                SCMP_SYS(mount),
+                                SCMP_SYS(umount2),
+                                SCMP_SYS(pivot_root),
+                                SCMP_SYS(chroot),
+                                SCMP_SYS(setns),
+                                SCMP_SYS(unshare),
+                                SCMP_SYS(keyctl),
+                                SCMP_SYS(add_key),
+                                SCMP_SYS(request_key),
+                                SCMP_SYS(userfaultfd),
+                                SCMP_SYS(perf_event_open),
+                                SCMP_SYS(open_by_handle_at),
+                                SCMP_SYS(move_mount),
+                                SCMP_SYS(fsopen),
+                                SCMP_SYS(open_tree),
+                                SCMP_SYS(pidfd_getfd),
+                                SCMP_SYS(fsmount),
+                                SCMP_SYS(swapon),
+                                SCMP_SYS(swapoff),
+                                SCMP_SYS(reboot),
+                                SCMP_SYS(settimeofday),
+                                SCMP_SYS(clock_settime),
+                                SCMP_SYS(iopl),
+                                SCMP_SYS(ioperm),
+                                SCMP_SYS(kexec_file_load)};
 
 int allow_client() {
     if (instrumented) {

@@ -112,9 +112,9 @@ TEST(Sandbox, HasNoPrivileges) {
         const ssize_t length = ::pread(status.get(), bytes.data(), bytes.size() - 1, 0);
         const std::string_view text{bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
         int line = 1;
-        for (const char* const want : {"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n",
-                                       "CapEff:\t0000000000000000\n", "CapAmb:\t0000000000000000\n",
-                                       "NoNewPrivs:\t1\n", "Seccomp:\t2\n"}) {
+        for (const char* const want :
+             {"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n",
+              "CapAmb:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"}) {
             if (text.find(want) == std::string_view::npos) {
                 return line;
             }
