@@ -165,7 +165,7 @@ DomainResult live(const DomainConfig& config) {
     if (config.before_confined && config.reboots == 0) {
         config.before_confined();
     }
-    if (auto confined = enter_sandbox(); !confined) {
+    if (auto confined = enter_sandbox(assembled->domain->sandbox_needs()); !confined) {
         return fail(confined.error());
     }
     const double build_s = std::chrono::duration<double>(Clock::now() - begin).count();

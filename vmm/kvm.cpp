@@ -2,6 +2,7 @@
 #include "vmm/kvm.hpp"
 
 #include "vmm/kvm_lists.hpp"
+#include "vmm/kvm_slots.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -31,7 +32,11 @@ Result<KvmSystem> KvmSystem::open() {
         return Error{"/dev/kvm speaks API version " + std::to_string(version) + " and not " +
                      std::to_string(KVM_API_VERSION) + "; use a newer host kernel"};
     }
-    return KvmSystem{std::move(fd)};
+    auto placed = move_to_slot(std::move(fd), system_slot);
+    if (!placed) {
+        return placed.error();
+    }
+    return KvmSystem{*std::move(placed)};
 }
 
 int KvmSystem::extension(int capability) const {
@@ -59,7 +64,12 @@ Result<KvmVm> KvmVm::create(const KvmSystem& system) {
     if (fd < 0) {
         return kvm_error("create a virtual machine");
     }
-    KvmVm vm{UniqueFd{fd}};
+    auto placed = move_to_slot(UniqueFd{fd}, vm_slot);
+    if (!placed) {
+        return placed.error();
+    }
+    KvmVm vm{*std::move(placed)};
+    fd = vm.fd();
     // Needed on Intel, harmless elsewhere: pages for real-mode emulation, out of the way of our memory.
     constexpr unsigned long tss_address = 0xfffbd000;
     std::uint64_t identity_map = 0xfffbc000;
@@ -120,6 +130,11 @@ Result<KvmVcpu> KvmVcpu::create(const KvmSystem& system, const KvmVm& vm, unsign
     if (fd.get() < 0) {
         return kvm_error("create a virtual CPU");
     }
+    auto placed = move_to_slot(std::move(fd), first_vcpu_slot + static_cast<int>(id));
+    if (!placed) {
+        return placed.error();
+    }
+    fd = *std::move(placed);
     const int size = ::ioctl(system.fd(), KVM_GET_VCPU_MMAP_SIZE, 0);
     if (size < static_cast<int>(sizeof(kvm_run))) {
         return kvm_error("say how large a virtual CPU's state is");

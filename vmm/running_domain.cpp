@@ -41,6 +41,10 @@ Result<void> RunningDomain::connect(const Uuid& uuid, DomainSources& sources) {
     return connect_devices(sources);
 }
 
+SandboxNeeds RunningDomain::sandbox_needs() const {
+    return {.shared_memory = !ram_.anonymous()};
+}
+
 Result<void> RunningDomain::connect_doorbell() {
     doorbell_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     interrupt_fd_ = UniqueFd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};

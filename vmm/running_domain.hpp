@@ -16,6 +16,7 @@
 #include "vmm/init_marker.hpp"
 #include "vmm/port_mailbox.hpp"
 #include "vmm/requests.hpp"
+#include "vmm/sandbox.hpp"
 #include "vmm/store_service.hpp"
 #include "vmm/uuid.hpp"
 #include "vmm/vcpu_thread.hpp"
@@ -48,6 +49,7 @@ public:
     Result<void> connect(const Uuid& uuid, DomainSources& sources);
     /// Run to the end.
     DomainResult run();
+    [[nodiscard]] SandboxNeeds sandbox_needs() const;
     /// Operations of its devices are still under way: it may never be destroyed.
     [[nodiscard]] bool stuck() const { return stuck_; }
 

@@ -10,15 +10,24 @@
 //   seccomp           no call that takes a path; the list is in sandbox.cpp
 #pragma once
 
+#include "support/filter_text.hpp"
 #include "support/result.hpp"
 
 namespace parapet::vmm {
+
+/// What not every domain's process does.
+struct SandboxNeeds {
+    bool shared_memory = true; ///< the guest's memory is a memory file (GuestRam::anonymous() is false)
+};
 
 /// For the whole process and for good; later calls do nothing. Before the first vCPU runs, after everything is open,
 /// while the process has one thread (others are under seccomp only).
 /// PARAPET_SANDBOX=off leaves it out (debugging). A refused call fails with EPERM; one that only an attacker makes
 /// ends the process.
-[[nodiscard]] Result<void> enter_sandbox();
+[[nodiscard]] Result<void> enter_sandbox(const SandboxNeeds& needs = {});
+
+/// What it then may call, of a domain that needs the usual.
+[[nodiscard]] FilterText sandbox_text();
 
 /// Not PARAPET_SANDBOX=off.
 [[nodiscard]] bool sandbox_wanted();

@@ -22,7 +22,8 @@ constexpr std::string_view overview = R"(Parapet runs paravirtual (Xen PV) guest
   parapet mem-set NAME SIZE       ask the guest to give memory back, or take it again
   parapet attach NAME disk|vif SPEC, parapet detach NAME DEVICE
                                   add a device to a running domain, or take one away
-  parapet doctor [--json]         say what this host offers, and what to do where something lacks
+  parapet doctor [--sandbox] [--json]
+                                  say what this host offers, and what to do where something lacks
   parapet help [COMMAND]          this text, or all about one command
   parapet version
 
@@ -69,12 +70,13 @@ Exit status: 0 the guest powered off (or the number that it wrote to its xenstor
 137 'parapet destroy'. With --detach: 0 the guest runs, else as above.
 )";
 
-constexpr std::string_view doctor_help = R"(parapet doctor [--json]
+constexpr std::string_view doctor_help = R"(parapet doctor [--sandbox] [--json]
 
 Checks what this host offers to domains: processor, /dev/kvm and the right to use it, kind and features of its KVM,
 io_uring, huge pages, memory. One line each, with the remedy where something lacks.
 
   --json       print the checks as one JSON object
+  --sandbox    print instead which system calls each process of a domain may make (docs/security.md)
   -h, --help   this text
 
 Exit status: 0 domains can run here, 1 they cannot, 2 usage.

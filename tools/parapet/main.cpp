@@ -7,6 +7,7 @@
 #include "tools/parapet/help.hpp"
 #include "tools/parapet/options.hpp"
 #include "tools/parapet/run_command.hpp"
+#include "tools/parapet/sandbox_command.hpp"
 
 #include <csignal>
 #include <cstdio>
@@ -47,7 +48,8 @@ int dispatch(const Invocation& invocation) {
     case Verb::detach:
         return detach_device(invocation.control);
     case Verb::doctor:
-        return doctor::run_doctor(invocation.doctor.json);
+        return invocation.doctor.sandbox ? print_sandbox(invocation.doctor.json)
+                                         : doctor::run_doctor(invocation.doctor.json);
     case Verb::version:
         return print(version_text);
     case Verb::help:

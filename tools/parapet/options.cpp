@@ -336,7 +336,7 @@ Result<Invocation> parse_run(const std::vector<std::string>& words) {
 
 Result<Invocation> parse_doctor(const std::vector<std::string>& words) {
     po::options_description known;
-    known.add_options()("help,h", "")("json", "");
+    known.add_options()("help,h", "")("json", "")("sandbox", "");
     const auto parsed = parse_words("doctor", words, known, {});
     if (!parsed) {
         return parsed.error();
@@ -345,7 +345,10 @@ Result<Invocation> parse_doctor(const std::vector<std::string>& words) {
         return help_about("doctor");
     }
     Invocation invocation{.verb = Verb::doctor, .run = {}, .doctor = {}, .control = {}, .help_topic = {}};
-    invocation.doctor.json = !parsed->options.empty();
+    for (const auto& option : parsed->options) {
+        invocation.doctor.json |= option.string_key == "json";
+        invocation.doctor.sandbox |= option.string_key == "sandbox";
+    }
     return invocation;
 }
 

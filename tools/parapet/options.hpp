@@ -55,6 +55,7 @@ struct RunOptions {
 };
 
 struct DoctorOptions {
+    bool sandbox = false;
     bool json = false;
 };
 

@@ -50,7 +50,7 @@ Error refused(const char* what, int error) {
                  std::strerror(error) + "); name a kernel with --kernel"};
 }
 
-Result<void> loaded(SeccompFilter& filter) {
+Result<void> loaded(SeccompFilter filter) {
     const int error = filter.load();
     return error == 0 ? Result<void>{} : refused("seccomp", error);
 }
@@ -75,15 +75,53 @@ void add_reading(SeccompFilter& filter) {
     filter.add_all(SCMP_ACT_ALLOW, runner_calls);
     // Opening for reading only, nothing made or cut short. O_TMPFILE asks for writing, too.
     constexpr scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(openat), {argument_masked(2, writing, O_RDONLY)});
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(open), {argument_masked(1, writing, O_RDONLY)});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(openat), {argument_masked(2, writing, O_RDONLY)}, "to read");
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(open), {argument_masked(1, writing, O_RDONLY)}, "to read");
     // How large a block device is.
     for (const auto question : {scmp_datum_t{BLKGETSIZE64}, scmp_datum_t{BLKGETSIZE}, scmp_datum_t{BLKSSZGET}}) {
-        filter.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {argument_is(1, question)});
+        filter.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {argument_is(1, question)}, "the size of a block device");
     }
-    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands);
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands, "duplicates and flags");
     // Its own limits; those of another process could end that one. And only to ask.
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), {argument_is(0, 0), argument_is(2, 0)});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), {argument_is(0, 0), argument_is(2, 0)}, "to ask for its own");
+}
+
+SeccompFilter runner_filter(const char* no_path) {
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    add_reading(filter);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(recvmsg));
+    for (const int call : {SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(pidfd_open), SCMP_SYS(seccomp)}) {
+        filter.add(SCMP_ACT_ALLOW, call);
+    }
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(pidfd_send_signal), {argument_is(1, SIGKILL)}, "SIGKILL");
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), {argument_is(0, PR_SET_NO_NEW_PRIVS)},
+               "PR_SET_NO_NEW_PRIVS"); // libseccomp
+    constexpr scmp_datum_t other_spaces =
+        CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), {argument_masked(0, other_spaces, 0)}, "no namespaces");
+    filter.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
+    // Nothing but the program: with AT_EMPTY_PATH any other path would still be one.
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(execveat),
+               {argument_is(0, program_fd), argument_is(1, reinterpret_cast<scmp_datum_t>(no_path)),
+                argument_is(4, AT_EMPTY_PATH)},
+               "of the reader's descriptor, with no path");
+    return filter;
+}
+
+SeccompFilter finder_filter() {
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    filter.add_all(SCMP_ACT_ALLOW, finder_calls);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), {argument_masked(2, PROT_EXEC, 0)}, "not executable");
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)}, "not executable");
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice, "of its own memory only");
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands, "duplicates and flags");
+    return filter;
+}
+
+SeccompFilter program_filter() {
+    SeccompFilter filter{SCMP_ACT_ALLOW};
+    filter.add_all(SCMP_ACT_ERRNO(EPERM), not_for_the_program);
+    return filter;
 }
 
 } // namespace
@@ -111,23 +149,7 @@ Result<const char*> confine_runner() {
     if (no_path == nullptr) {
         return refused("memory", errno);
     }
-    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
-    add_reading(filter);
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(recvmsg));
-    for (const int call : {SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(pidfd_open), SCMP_SYS(seccomp)}) {
-        filter.add(SCMP_ACT_ALLOW, call);
-    }
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(pidfd_send_signal), {argument_is(1, SIGKILL)});
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), {argument_is(0, PR_SET_NO_NEW_PRIVS)}); // libseccomp
-    constexpr scmp_datum_t other_spaces =
-        CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(clone), {argument_masked(0, other_spaces, 0)});
-    filter.add(SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3));
-    // Nothing but the program: with AT_EMPTY_PATH any other path would still be one.
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(execveat),
-               {argument_is(0, program_fd), argument_is(1, reinterpret_cast<scmp_datum_t>(no_path)),
-                argument_is(4, AT_EMPTY_PATH)});
-    if (auto done = loaded(filter); !done) {
+    if (auto done = loaded(runner_filter(no_path)); !done) {
         return done.error();
     }
     return no_path;
@@ -137,19 +159,16 @@ Result<void> confine_finder() {
     if (const int error = restrict_files({}, {}); error != 0) {
         return refused("Landlock", error);
     }
-    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
-    filter.add_all(SCMP_ACT_ALLOW, finder_calls);
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), {argument_masked(2, PROT_EXEC, 0)});
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)});
-    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice);
-    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands);
-    return loaded(filter);
+    return loaded(finder_filter());
 }
 
 Result<void> confine_program() {
-    SeccompFilter filter{SCMP_ACT_ALLOW};
-    filter.add_all(SCMP_ACT_ERRNO(EPERM), not_for_the_program);
-    return loaded(filter);
+    return loaded(program_filter());
+}
+
+std::vector<FilterText> filter_texts() {
+    return {finder_filter().text("finder"), runner_filter("").text("runner"),
+            program_filter().text("grub-fstest (beside the runner's)")};
 }
 
 } // namespace parapet::bootdisk

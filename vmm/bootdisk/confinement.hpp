@@ -13,10 +13,12 @@
 //   seccomp       no opening for writing, no sockets but what is open, no execution but of the one program
 #pragma once
 
+#include "support/filter_text.hpp"
 #include "support/result.hpp"
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace parapet::bootdisk {
 
@@ -43,5 +45,8 @@ Result<void> confine_finder();
 
 /// seccomp of the reader, between fork and the execution of program_fd, beside the runner's.
 Result<void> confine_program();
+
+/// What each of them may call.
+std::vector<FilterText> filter_texts();
 
 } // namespace parapet::bootdisk

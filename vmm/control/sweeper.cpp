@@ -86,6 +86,15 @@ struct BoundedLog {
     }
 };
 
+SeccompFilter make_filter(int folder) {
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    filter.add_all(SCMP_ACT_ALLOW, sweeper_calls);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(unlinkat),
+               {argument_is(0, static_cast<scmp_datum_t>(folder)), argument_is(2, 0)},
+               "of a file, in the runtime folder");
+    return filter;
+}
+
 /// Nothing but what attend() and the end take. unlinkat() takes a path, of which the filter sees the folder only; so
 /// there is no other folder in sight, or it may remove nothing elsewhere.
 void confine(int folder) {
@@ -98,11 +107,7 @@ void confine(int folder) {
         (void)(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && landlock::restrict_all(own_folder, true) == 0);
     }
     (void)give_up_privileges();
-    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
-    filter.add_all(SCMP_ACT_ALLOW, sweeper_calls);
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(unlinkat),
-               {argument_is(0, static_cast<scmp_datum_t>(folder)), argument_is(2, 0)});
-    (void)filter.load(); // where it is refused, the domain's process does not start either
+    (void)make_filter(folder).load(); // where it is refused, the domain's process does not start either
 }
 
 /// Until the domain's process has gone. Returns whether the log is to be removed.
@@ -196,6 +201,10 @@ Sweeper::~Sweeper() {
     for (int i = 0; i < 500 && ::waitpid(process_, nullptr, WNOHANG) == 0; i++) {
         ::nanosleep(&nap, nullptr);
     }
+}
+
+FilterText Sweeper::filter_text() {
+    return make_filter(0).text("sweeper");
 }
 
 void Sweeper::forget_log() {

@@ -6,6 +6,7 @@
 // nothing but that (docs/security.md).
 #pragma once
 
+#include "support/filter_text.hpp"
 #include "support/result.hpp"
 #include "support/unique_fd.hpp"
 
@@ -39,6 +40,9 @@ public:
     }
     /// Lets it sweep, and waits until it has.
     ~Sweeper();
+
+    /// What it may call.
+    [[nodiscard]] static FilterText filter_text();
 
     /// Where the log's bytes go, with keep_log.
     [[nodiscard]] int log_input() const { return log_.get(); }

@@ -42,15 +42,17 @@ int limit_resources() {
     return done ? 0 : errno;
 }
 
-int forbid_calls() {
+SeccompFilter make_filter() {
     SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
     filter.add_all(SCMP_ACT_ALLOW, allowed);
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
-               {argument_masked(2, PROT_EXEC, 0), argument_masked(3, MAP_ANONYMOUS, MAP_ANONYMOUS)});
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)});
-    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice);
-    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(futex), {argument_masked(1, FUTEX_CMD_MASK, FUTEX_WAKE)}); // pthread_once()
-    return filter.load();
+               {argument_masked(2, PROT_EXEC, 0), argument_masked(3, MAP_ANONYMOUS, MAP_ANONYMOUS)},
+               "no file, not executable");
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)}, "not executable");
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice, "of its own memory only");
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(futex), {argument_masked(1, FUTEX_CMD_MASK, FUTEX_WAKE)},
+               "FUTEX_WAKE"); // pthread_once()
+    return filter;
 }
 
 /// In the child, for good. 0 or an errno.
@@ -69,7 +71,7 @@ int confine(pid_t parent) {
         explicit_bzero(*variable, std::strlen(*variable));
     if (const int error = give_up_privileges(); error != 0)
         return error;
-    return forbid_calls();
+    return make_filter().load();
 }
 
 Error failed(const std::string& why) {
@@ -82,6 +84,10 @@ Error could_not(int error) {
 }
 
 } // namespace
+
+FilterText decoder_filter_text() {
+    return make_filter().text("decoder");
+}
 
 Result<Decoded> decode_confined(Decoder decode, std::span<const std::byte> in, Output& out) {
     auto answer = Mapping::reserve_shared(sizeof(uint64_t));

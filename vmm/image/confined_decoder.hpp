@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <span>
 
+#include "support/filter_text.hpp"
 #include "support/result.hpp"
 #include "vmm/image/decompress.hpp"
 
@@ -17,5 +18,8 @@ namespace parapet::image {
 /// `out` is one of Output::reserve_shared(). Error: a sentence's end whose subject is the file ("cannot be
 /// decompressed: ..."), where the child could not be confined, or did not end as a decoder does.
 [[nodiscard]] Result<Decoded> decode_confined(Decoder decode, std::span<const std::byte> in, Output& out);
+
+/// What that process may call.
+[[nodiscard]] FilterText decoder_filter_text();
 
 } // namespace parapet::image

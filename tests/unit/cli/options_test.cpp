@@ -177,6 +177,8 @@ TEST(Options, HelpAndVersion) {
     EXPECT_EQ(accepted({"version", "--help"}).help_topic, "version");
     EXPECT_FALSE(accepted({"doctor"}).doctor.json);
     EXPECT_TRUE(accepted({"doctor", "--json"}).doctor.json);
+    EXPECT_TRUE(accepted({"doctor", "--sandbox"}).doctor.sandbox);
+    EXPECT_FALSE(accepted({"doctor", "--sandbox"}).doctor.json);
 }
 
 TEST(Help, NamesEveryOption) {

@@ -13,16 +13,7 @@ FakeGuest::FakeGuest()
     : memory_{static_cast<std::byte*>(std::aligned_alloc(2 << 20, frames * 4096))}, frame_table_(frames),
       host_use_(frames), doorbell_{::eventfd(0, EFD_NONBLOCK)}, interrupt_{::eventfd(0, EFD_NONBLOCK)} {
     std::fill_n(memory_, frames * 4096, std::byte{});
-    for (std::uint64_t mfn = first_own; mfn < frames; ++mfn) {
-        set_frame(mfn, doorbell::FrameOwner::domain, doorbell::FrameType::writable);
-    }
-    doorbell::GrantInfo& info = mailbox_->grants;
-    info.version = 1;
-    for (std::uint64_t index = 0; index < grant_frames; ++index) {
-        info.frames[index] = first_own + index;
-        set_frame(first_own + index, doorbell::FrameOwner::shared, doorbell::FrameType::writable);
-    }
-    info.nr_frames = grant_frames;
+    mend();
     const GuestFrames all{memory_, frames, frames, frames};
     grants_ =
         std::make_unique<grants::HostGrants>(all, *mailbox_, frame_table_.data(), host_use_.data(), frames, first_own);
@@ -51,6 +42,32 @@ FakeGuest::~FakeGuest() {
     io->end();
     io.reset();
     std::free(memory_);
+}
+
+void FakeGuest::mend() {
+    for (std::uint64_t mfn = first_own; mfn < frames; ++mfn) {
+        set_frame(mfn, doorbell::FrameOwner::domain, doorbell::FrameType::writable);
+    }
+    doorbell::GrantInfo& info = mailbox_->grants;
+    info.version = 1;
+    for (std::uint64_t index = 0; index < grant_frames; ++index) {
+        info.frames[index] = first_own + index;
+        set_frame(first_own + index, doorbell::FrameOwner::shared, doorbell::FrameType::writable);
+    }
+    info.nr_frames = grant_frames;
+    info.sequence = 0;
+}
+
+std::vector<std::span<std::byte>> FakeGuest::shared_with_the_nucleus() {
+    const auto bytes = [](auto* first, std::size_t count) {
+        return std::span{reinterpret_cast<std::byte*>(first), count * sizeof(*first)};
+    };
+    return {bytes(page(first_own), 4096),
+            bytes(&mailbox_->grants, 1),
+            bytes(frame_table_.data(), frames),
+            bytes(host_use_.data(), frames),
+            bytes(page(first_own + grant_frames), 64 * 4096), // rings and data
+            bytes(page(first_own + grant_frames), (frames - first_own - grant_frames) * 4096)};
 }
 
 std::uint64_t FakeGuest::allocate(std::uint64_t count) {

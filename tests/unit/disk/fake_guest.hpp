@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,11 @@ public:
     /// Are GTF_reading or GTF_writing set?
     [[nodiscard]] bool marked(std::uint32_t ref) const;
     void set_frame(std::uint64_t mfn, doorbell::FrameOwner owner, doorbell::FrameType type);
+
+    /// Everything that a guest which owns its nucleus can write to while the backend works.
+    [[nodiscard]] std::vector<std::span<std::byte>> shared_with_the_nucleus();
+    /// Grant information and frame words are as at first.
+    void mend();
 
     void kick(std::uint32_t port);
     [[nodiscard]] unsigned signals(std::uint32_t port) const { return signals_[port].load(); }

@@ -4,6 +4,7 @@
 
 #include "support/file_status.hpp"
 #include "support/unique_fd.hpp"
+#include "vmm/kvm_slots.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,8 +14,10 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/kvm.h>
 #include <sched.h>
 #include <string_view>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -169,6 +172,56 @@ TEST(Sandbox, MakesNoProcessAndNoCode) {
                 testing::ExitedWithCode(0), "");
 }
 
+/// By their numbers, and only of the descriptors that they are for.
+TEST(Sandbox, AsksKvmOnlyWhatItIsFor) {
+    SKIP_WHERE_INSTRUMENTED();
+    const auto allowed = [](int descriptor, unsigned long request) {
+        return ::ioctl(descriptor, request, 0) == 0 || errno != EPERM; // nothing is open there
+    };
+    EXPECT_EXIT(confined([&] {
+                    const bool good = allowed(system_slot, KVM_CREATE_VM) && allowed(vm_slot, KVM_CREATE_VCPU) &&
+                                      allowed(first_vcpu_slot, KVM_RUN) && allowed(first_vcpu_slot + 63, KVM_RUN);
+                    return good ? 0 : 1;
+                }),
+                testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(confined([&] {
+                    const bool any =
+                        allowed(0, KVM_CREATE_VM) || allowed(vm_slot, KVM_CREATE_VM) || allowed(vm_slot, KVM_RUN) ||
+                        allowed(first_vcpu_slot + 64, KVM_RUN) || allowed(vm_slot, KVM_CREATE_DEVICE) ||
+                        allowed(vm_slot, KVM_SET_PMU_EVENT_FILTER) || allowed(first_vcpu_slot, KVM_SET_NESTED_STATE) ||
+                        allowed(first_vcpu_slot, KVM_ENABLE_CAP) || allowed(system_slot, KVM_GET_MSRS);
+                    return any ? 1 : 0;
+                }),
+                testing::ExitedWithCode(0), "");
+}
+
+TEST(Sandbox, MakesMemoryFilesOnlyForAGuestThatIsOne) {
+    SKIP_WHERE_INSTRUMENTED();
+    EXPECT_EXIT(
+        {
+            const bool entered = enter_sandbox({.shared_memory = false}).ok();
+            const bool refused_all = refused(::memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING) < 0) == 0 &&
+                                     refused(::ftruncate(0, 0) != 0) == 0;
+            ::_exit(entered && refused_all ? 0 : 1);
+        },
+        testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(confined([] { return refused(::fallocate(1, 0, 0, 4096) != 0); }), testing::ExitedWithCode(0), "")
+        << "but punching holes";
+}
+
+TEST(Sandbox, SaysWhatItAllows) {
+    const FilterText text = sandbox_text();
+    EXPECT_TRUE(text.allows);
+    EXPECT_TRUE(text.allowed.at("read").empty()) << "without conditions";
+    const auto& requests = text.allowed.at("ioctl");
+    EXPECT_NE(std::find(requests.begin(), requests.end(), "KVM_RUN of a vCPU"), requests.end());
+    EXPECT_TRUE(text.deadly.contains("execve"));
+    for (const char* takes_a_path : {"open", "openat", "openat2", "stat", "newfstatat", "statx", "access", "readlink",
+                                     "unlinkat", "execve", "mount", "chdir", "connect", "socket"}) {
+        EXPECT_FALSE(text.allowed.contains(takes_a_path)) << takes_a_path;
+    }
+}
+
 TEST(Sandbox, StartingAProgramIsTheEnd) {
     SKIP_WHERE_INSTRUMENTED();
     EXPECT_EXIT(confined([] { return ::execl("/bin/true", "true", nullptr); }), testing::KilledBySignal(SIGSYS), "");
@@ -180,7 +233,8 @@ TEST(Sandbox, ThreadsMemoryAndOutputStay) {
                     int seen = 0;
                     std::thread{[&] { seen = 1; }}.join();
                     void* memory = std::malloc(8 << 20);
-                    const bool good = seen == 1 && memory != nullptr && ::memfd_create("x", 0) >= 0;
+                    const bool good =
+                        seen == 1 && memory != nullptr && ::memfd_create("x", MFD_CLOEXEC | MFD_ALLOW_SEALING) >= 0;
                     std::free(memory);
                     std::fputs("still here", stderr);
                     return good ? 0 : 1;
