@@ -9,6 +9,7 @@
 // frame.
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
+#include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
@@ -124,6 +125,12 @@ void page_fault(Vcpu& vcpu) {
     const bool assisted = (vcpu.domain->vm_assist >> abi::VMASST_TYPE_writable_pagetables & 1) != 0;
     const bool may_be_table = assisted && vcpu.kernel_mode && (regs.error & write_protection) == write_protection &&
                               (regs.error & (abi::PFEC_reserved_bit | abi::PFEC_insn_fetch)) == 0;
+    if (vcpu.domain->io_mappings != 0 && (regs.error & abi::PFEC_page_present) != 0 &&
+        access_io_memory(vcpu, GuestVa{vcpu.cr2})) {
+        vcpu.domain->machine->mailbox->counters.emulated++;
+        vcpu.last_fault.count = 0;
+        return;
+    }
     if (may_be_table && emulate_page_table_write(vcpu, GuestVa{vcpu.cr2})) {
         vcpu.domain->machine->mailbox->counters.ptwr++;
         vcpu.last_fault.count = 0;

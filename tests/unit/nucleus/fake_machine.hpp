@@ -42,6 +42,11 @@ public:
     std::vector<RequestRecord> requests;
     std::vector<u32> wakes;
     std::vector<u64> roots; ///< activate_root
+    struct VectorFill {
+        unsigned number, bytes;
+        bool operator==(const VectorFill&) const = default;
+    };
+    std::vector<VectorFill> vector_fills;
 
     void record_write(Pte* slot, Pte value);
 };

@@ -9,6 +9,7 @@
 #include <map>
 #include <vector>
 
+#include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "tests/unit/nucleus/fake_machine.hpp"
 
@@ -32,6 +33,8 @@ inline void count_entries(FakeVm& vm, Mfn table, unsigned level, std::vector<Fra
         const Pte entry = vm.machine.table(table)[index];
         const bool hole = level == 4 && index >= doorbell::HOLE_FIRST_SLOT && index <= doorbell::HOLE_LAST_SLOT;
         if (hole || !entry.present())
+            continue;
+        if (level == 1 && is_io_memory(vm.domain(), entry.mfn()))
             continue;
         ASSERT_LT(entry.mfn().number, counts.size());
         FrameType wanted = level > 1 ? table_type(level - 1) : FrameType::none;
