@@ -13,9 +13,7 @@ struct Pte {
                          ACCESSED = 1ULL << 5, DIRTY = 1ULL << 6, PSE = 1ULL << 7, PAT = 1ULL << 7, GLOBAL = 1ULL << 8,
                          AVAIL = 7ULL << 9, NX = 1ULL << 63;
     static constexpr u64 FRAME_MASK = 0x000ffffffffff000ULL;
-    /// Bits 52-62 are software's: the walker ignores them while CR4.PKE is off, which the nucleus never sets. Xen keeps
-    /// bit 62 of L1 entries for itself (_PAGE_GNTTAB).
-    static constexpr u64 GRANT_MARK = 1ULL << 62;
+    // Bits 52-62 are the guest's: the walker ignores them while CR4.PKE is off, which the nucleus never sets.
 
     [[nodiscard]] constexpr bool present() const { return (raw & PRESENT) != 0; }
     [[nodiscard]] constexpr bool writable() const { return (raw & RW) != 0; }

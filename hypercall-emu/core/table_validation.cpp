@@ -13,7 +13,7 @@ namespace {
 /// tables. In the last level cache attributes are without effect, since every entry of the processor's PAT says
 /// write-back (vmm/vcpu_setup.cpp), and the global bit is dropped (adjust_entry).
 u64 forbidden_flags(unsigned level) {
-    return level == 1 ? Pte::GRANT_MARK : Pte::PWT | Pte::PCD | Pte::PSE | Pte::GLOBAL;
+    return level == 1 ? 0 : Pte::PWT | Pte::PCD | Pte::PSE | Pte::GLOBAL;
 }
 
 /// L4 slots of the hypervisor hole: not the guest's to fill.

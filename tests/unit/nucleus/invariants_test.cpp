@@ -152,9 +152,7 @@ private:
             if ((entries[index].raw & Pte::PRESENT) == 0 || in_hole(level, index))
                 continue;
             const Pte entry = entries[index];
-            ASSERT_EQ(entry.raw &
-                          (level == 1 ? Pte::GLOBAL | Pte::GRANT_MARK : Pte::PSE | Pte::PWT | Pte::PCD | Pte::GLOBAL),
-                      0u);
+            ASSERT_EQ(entry.raw & (level == 1 ? Pte::GLOBAL : Pte::PSE | Pte::PWT | Pte::PCD | Pte::GLOBAL), 0u);
             if (level == 1 && !vm_.domain().is_ram(entry.mfn())) { // out of reach
                 ASSERT_EQ(entry.raw & Pte::USER, 0u);
                 continue;
