@@ -63,7 +63,8 @@ u64 Machine::read_msr(u32 index) {
 }
 
 bool Machine::fill_vector_register(unsigned number, unsigned bytes) {
-    fake(*this).vector_fills.push_back({number, bytes});
+    if (fake(*this).recording)
+        fake(*this).vector_fills.push_back({number, bytes});
     return true;
 }
 
