@@ -119,7 +119,21 @@ bool loops_on_fault(Vcpu& vcpu, u64 vector) {
     return false;
 }
 
+/// A guest kernel that has the address of the machine-to-physical table compiled in, where the table lies elsewhere.
+bool misses_fixed_m2p(const Vcpu& vcpu) {
+    const doorbell::BootInfo& boot = *vcpu.domain->boot;
+    const u64 fixed = doorbell::slot_va(doorbell::M2P_SLOT_ABI);
+    return vcpu.kernel_mode && boot.m2p_va != fixed && vcpu.cr2 - fixed < boot.max_mfn * sizeof(u64);
+}
+
 void page_fault(Vcpu& vcpu) {
+    if (misses_fixed_m2p(vcpu)) {
+        crash_guest_at(vcpu,
+                       "the guest has the address of Xen's machine-to-physical table compiled in, which this KVM "
+                       "keeps for itself; use a host with VMX or SVM, or tools/laptop",
+                       GuestVa{vcpu.cr2});
+        return;
+    }
     const Regs& regs = *vcpu.regs;
     const u64 write_protection = abi::PFEC_page_present | abi::PFEC_write_access;
     const bool assisted = (vcpu.domain->vm_assist >> abi::VMASST_TYPE_writable_pagetables & 1) != 0;

@@ -64,3 +64,10 @@ suite_open() {
         die "apt could not read suite '$1' of $(host_mirror Debian); its messages stand above"
     fi
 }
+
+# suite_codename: the code name of the suite that suite_open has opened: trixie, where stable was asked for.
+suite_codename() {
+    # shellcheck disable=SC2016 # apt's own variables
+    apt-get "${SUITE_APT[@]}" indextargets --format '$(LABEL)|$(CODENAME)' 'Created-By: Packages' |
+        sed -n 's/^Debian|//p' | head -n 1
+}
