@@ -35,16 +35,21 @@ suite_sources() {
 # suite_open SUITE: sets SUITE_APT, the options by which apt-get and apt-cache see that suite alone, with lists of today.
 # Status 4, and a sentence, where the mirror has no such suite.
 suite_open() {
-    local folder=$PARAPET_CACHE/suites/$1/apt log status=0
+    local folder=$PARAPET_CACHE/suites/$1/apt log status=0 sources lock
     apt_lists
     mkdir -p "$folder/state/lists/partial" "$folder/cache/archives/partial"
+    exec {lock}>"$folder/lock" # another may be reading the same lists
+    flock "$lock"
     SUITE_APT=(
         -o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null
         -o Dir::Etc::preferencesparts=/dev/null -o "Dir::State=$folder/state" -o Dir::State::status=/dev/null
         -o "Dir::Cache=$folder/cache" -o Acquire::Languages=none -o APT::Sandbox::User=root
         -o APT::Update::Post-Invoke-Success::= -o APT::Install-Recommends=false -o APT::Architecture=amd64
     )
-    [ -z "$(find "$folder/current" -mmin -720 2>/dev/null)" ] || return 0
+    [ -z "$(find "$folder/current" -mmin -720 2>/dev/null)" ] || {
+        exec {lock}>&-
+        return 0
+    }
     log=$folder/update.log
     for sources in security plain; do
         suite_sources "$1" $sources >"$folder/sources.list"
@@ -63,6 +68,7 @@ suite_open() {
         sed 's/^/  apt: /' "$log" >&2
         die "apt could not read suite '$1' of $(host_mirror Debian); its messages stand above"
     fi
+    exec {lock}>&-
 }
 
 # suite_codename: the code name of the suite that suite_open has opened: trixie, where stable was asked for.
