@@ -7,6 +7,8 @@ set(NUCLEUS_CORE_SOURCES
   core/decode.cpp
   core/emulate.cpp
   core/instruction.cpp
+  core/io_memory.cpp
+  core/load.cpp
   core/msr.cpp
   core/port_io.cpp
   core/software_interrupt.cpp

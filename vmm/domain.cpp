@@ -5,6 +5,7 @@
 #include "vmm/bus_error.hpp"
 #include "vmm/domain_builder.hpp"
 #include "vmm/domain_sources.hpp"
+#include "vmm/fixed_m2p.hpp"
 #include "vmm/nucleus_loader.hpp"
 #include "vmm/running_domain.hpp"
 #include "vmm/sandbox.hpp"
@@ -109,6 +110,9 @@ Result<Assembled> assemble(const DomainConfig& config, DomainSources& sources, d
     auto kernel = sources.load_kernel();
     if (!kernel) {
         return kernel.error();
+    }
+    if (auto checked = check_fixed_m2p(kernel->notes, sources.substrate()); !checked) {
+        return checked.error();
     }
     const std::uint64_t pages = config.memory_bytes / page_size;
     const auto layout = lay_out(pages);

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <string_view>
 
 namespace parapet::vmm {
 
@@ -32,6 +33,13 @@ DomainStop stop_for(std::uint64_t reason) {
     default:
         return {DomainStop::Kind::crash, "the guest reported its own crash; its console says why", {}};
     }
+}
+
+std::string sentence_for(std::string_view reason, bool nucleus_bug) {
+    if (!nucleus_bug && reason.starts_with("the guest ")) { // whose doing it was is said
+        return std::string{reason};
+    }
+    return (nucleus_bug ? "the nucleus stopped the domain: " : "the guest crashed: ") + std::string{reason};
 }
 
 } // namespace
@@ -93,10 +101,7 @@ std::optional<DomainStop> RequestServer::serve() {
         std::memcpy(&report, &mailbox_.request.crash, sizeof(report));
         report.reason[sizeof(report.reason) - 1] = 0;
         const bool bug = kind == Request::nucleus_bug;
-        return DomainStop{DomainStop::Kind::crash,
-                          (bug ? "the nucleus stopped the domain: " : "the guest crashed: ") +
-                              std::string{report.reason},
-                          format_crash(report, bug)};
+        return DomainStop{DomainStop::Kind::crash, sentence_for(report.reason, bug), format_crash(report, bug)};
     }
     case Request::release:
         result = release(length);

@@ -14,7 +14,11 @@ constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 
 constexpr std::uint64_t efer_long_mode = 0xd00, efer_sce = 1; // NXE LMA LME
 constexpr std::uint32_t msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_cstar = 0xc0000083, msr_sfmask = 0xc0000084;
 constexpr std::uint32_t msr_kvm_pv_eoi = 0x4b564d04; // Linux, Documentation/virt/kvm/x86/msr.rst
-constexpr std::uint64_t sfmask_value = 0x47700;      // AC NT IOPL DF IF TF
+constexpr std::uint32_t msr_pat = 0x277;
+/// Every cache attribute of a page-table entry means write-back. The guest may set attributes, but memory that it sees
+/// uncached could differ from what the nucleus validates and the processor walks.
+constexpr std::uint64_t pat_all_write_back = 0x0606060606060606;
+constexpr std::uint64_t sfmask_value = 0x47700; // AC NT IOPL DF IF TF
 
 kvm_segment segment(std::uint16_t selector, std::uint8_t type, std::uint8_t dpl, bool code) {
     kvm_segment result{};
@@ -121,6 +125,9 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
     start.xcr0 = substrate.vm_xcr0;
     if (auto set = set_long_mode(vcpu, start); !set) {
+        return set.error();
+    }
+    if (auto set = vcpu.set_msrs({{msr_pat, pat_all_write_back}}); !set) {
         return set.error();
     }
     // A KVM that refuses never sets the word's bit, and the nucleus ends its interrupts by the APIC.

@@ -76,7 +76,8 @@ struct Domain {
     abi::shared_info64* shared; ///< as the core sees it
     Mfn shared_mfn;
     u32 domid;
-    u64 nr_pages; ///< frames owned now
+    u64 io_mappings; ///< present L1 entries with a frame that is no RAM (io_memory.hpp)
+    u64 nr_pages;    ///< frames owned now
     u64 max_pages;
     u64 nr_free;             ///< frames on the free list (owner free)
     u64 free_head;           ///< MFN of the first free frame, ~0: none; see free_frames.hpp
@@ -95,6 +96,10 @@ struct Domain {
     u32 nr_vcpus;
     Vcpu* vcpus[doorbell::MAX_VCPUS];
 
+    /// Is there memory behind that frame number? Whose, the frame table says.
+    [[nodiscard]] bool is_ram(Mfn mfn) const {
+        return mfn.number < boot->low_end_mfn || (mfn.number >= boot->high_start_mfn && frames.contains(mfn));
+    }
     /// Does the guest mean itself by this domain id?
     [[nodiscard]] bool is_self(u64 id) const { return id == abi::DOMID_SELF || id == domid; }
     static constexpr unsigned NR_WATCHDOGS = 2;

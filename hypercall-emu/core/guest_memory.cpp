@@ -20,9 +20,8 @@ Walk walk(const Domain& domain, Mfn root, GuestVa va) {
             result.table = table;
             result.slot = slot;
         }
-        // Validation lets no large page and no foreign frame into a table; the test is for tables that are not
-        // validated.
-        if (!entry.present() || !domain.frames.contains(entry.mfn())) {
+        // Validation lets no large page and no foreign frame into a table, but I/O memory (io_memory.hpp) into an L1.
+        if (!entry.present() || !domain.is_ram(entry.mfn())) {
             return result;
         }
         result.writable = result.writable && entry.writable();

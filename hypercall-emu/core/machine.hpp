@@ -31,6 +31,8 @@ public:
     [[nodiscard]] u64 read_tsc();
     /// FS_BASE, GS_BASE or KERNEL_GS_BASE as the guest left them. GS_BASE is the base that the guest's mode uses.
     [[nodiscard]] u64 read_msr(u32 index);
+    /// All ones in the low `bytes` (4, 8 or 16) of the guest's SSE register `number`, zeroes above. False: not here.
+    [[nodiscard]] bool fill_vector_register(unsigned number, unsigned bytes);
     /// Serve `mailbox->request` synchronously (an exit to the vmm). Returns RequestBlock::result.
     int64_t request(doorbell::Request kind, u32 length);
     /// Raise WAKE_VECTOR at another vCPU.

@@ -12,10 +12,8 @@ struct Pte {
     static constexpr u64 PRESENT = 1ULL << 0, RW = 1ULL << 1, USER = 1ULL << 2, PWT = 1ULL << 3, PCD = 1ULL << 4,
                          ACCESSED = 1ULL << 5, DIRTY = 1ULL << 6, PSE = 1ULL << 7, PAT = 1ULL << 7, GLOBAL = 1ULL << 8,
                          AVAIL = 7ULL << 9, NX = 1ULL << 63;
-    /// Software bit by which Xen marks (and we mark) kernel mappings of a 64-bit guest: _PAGE_GUEST_KERNEL.
-    static constexpr u64 GUEST_KERNEL = 1ULL << 10;
     static constexpr u64 FRAME_MASK = 0x000ffffffffff000ULL;
-    static constexpr u64 HIGH_AVAIL = 0x7ff0000000000000ULL; // bits 52-62: ignored by the walker, PKE off
+    // Bits 52-62 are the guest's: the walker ignores them while CR4.PKE is off, which the nucleus never sets.
 
     [[nodiscard]] constexpr bool present() const { return (raw & PRESENT) != 0; }
     [[nodiscard]] constexpr bool writable() const { return (raw & RW) != 0; }

@@ -27,6 +27,8 @@ void handle_entry(Vcpu& vcpu);
 
 /// The guest's handler of a vector, from now on.
 void set_trap(Vcpu& vcpu, u8 vector, const TrapHandler& handler);
+/// Let the entry stubs deliver page faults by themselves, or the core see all of them.
+void choose_page_fault_path(Vcpu& vcpu);
 
 // ---- emulate.cpp / page_table_trap.cpp ----
 

@@ -2,17 +2,18 @@
 // Page-table entries: what one may say, and which references it holds (docs/architecture.md: invariants 1-3).
 #include "hypercall-emu/core/table_validation.hpp"
 
+#include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/services.hpp"
 
 namespace parapet::nucleus {
 
 namespace {
 
-/// Flags that a present entry may not have. As Xen for a domain without devices: no cache attributes, no large pages;
-/// the global bit only in the last level, where it is dropped (adjust_entry).
+/// Flags that a present entry may not have, as Xen for a domain with devices: no large pages, no cache attributes for
+/// tables. In the last level cache attributes are without effect, since every entry of the processor's PAT says
+/// write-back (vmm/vcpu_setup.cpp), and the global bit is dropped (adjust_entry).
 u64 forbidden_flags(unsigned level) {
-    const u64 common = Pte::PWT | Pte::PCD | Pte::PSE;
-    return level == 1 ? common : common | Pte::GLOBAL;
+    return level == 1 ? 0 : Pte::PWT | Pte::PCD | Pte::PSE | Pte::GLOBAL;
 }
 
 /// L4 slots of the hypervisor hole: not the guest's to fill.
@@ -33,8 +34,12 @@ FrameType target_type(Pte entry, unsigned level) {
 }
 
 Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
-    if ((entry.raw & (forbidden_flags(level) | Pte::HIGH_AVAIL)) != 0) {
+    if ((entry.raw & forbidden_flags(level)) != 0) {
         return -abi::XEN_EINVAL;
+    }
+    if (level == 1 && is_io_memory(*vcpu.domain, entry.mfn())) {
+        note_io_mapping(*vcpu.domain);
+        return 0;
     }
     const FrameType type = target_type(entry, level);
     if (type == FrameType::none) {
@@ -44,6 +49,10 @@ Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
 }
 
 void release_target(Vcpu& vcpu, Pte entry, unsigned level) {
+    if (level == 1 && is_io_memory(*vcpu.domain, entry.mfn())) {
+        drop_io_mapping(*vcpu.domain);
+        return;
+    }
     const FrameType type = target_type(entry, level);
     if (type == FrameType::none) {
         release_frame(*vcpu.domain, entry.mfn());
@@ -78,9 +87,12 @@ Pte exchange_entry(Machine& machine, Pte* slot, Pte value, bool preserve_ad) {
 
 } // namespace
 
-Pte adjust_entry(Pte value, unsigned level) {
+Pte adjust_entry(const Domain& domain, Pte value, unsigned level) {
     if (!value.present()) {
         return value;
+    }
+    if (level == 1 && is_io_memory(domain, value.mfn())) {
+        return {value.raw & ~(Pte::USER | Pte::GLOBAL)}; // out of ring 3's reach: each access faults (io_memory.cpp)
     }
     // A 64-bit guest kernel runs at ring 3: all of its mappings must be user mappings to the processor.
     Pte adjusted{value.raw | Pte::USER};
@@ -98,10 +110,10 @@ Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool prese
     }
     Pte* slot = domain.machine->table(table) + index;
     const Pte old{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
-    const Pte wanted = adjust_entry(value, level);
+    const Pte wanted = adjust_entry(domain, value, level);
 
     if (same_target(old, wanted, level)) {
-        if ((wanted.raw & (forbidden_flags(level) | Pte::HIGH_AVAIL)) != 0) {
+        if ((wanted.raw & forbidden_flags(level)) != 0) {
             return -abi::XEN_EINVAL;
         }
         (void)exchange_entry(*domain.machine, slot, wanted, preserve_ad);
@@ -130,7 +142,7 @@ Status validate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
         if (!entry.present() || is_hole_slot(level, index)) {
             continue;
         }
-        const Pte adjusted = adjust_entry(entry, level);
+        const Pte adjusted = adjust_entry(domain, entry, level);
         const Status status = acquire_target(vcpu, adjusted, level);
         if (status != 0) {
             while (index-- > 0) {

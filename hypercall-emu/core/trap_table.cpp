@@ -10,9 +10,16 @@ namespace parapet::nucleus {
 
 void set_trap(Vcpu& vcpu, u8 vector, const TrapHandler& handler) {
     vcpu.traps[vector] = handler;
-    // The stubs deliver by SYSRET, which is refused where SYSCALL arrives as a page fault (docs/substrates.md).
-    if (vector == abi::TRAP_page_fault && vcpu.domain->boot->syscall_arrival == doorbell::SyscallArrival::ring0)
-        vcpu.page_fault = handler;
+    if (vector == abi::TRAP_page_fault)
+        choose_page_fault_path(vcpu);
+}
+
+void choose_page_fault_path(Vcpu& vcpu) {
+    // The stubs deliver by SYSRET, which is refused where SYSCALL arrives as a page fault (docs/substrates.md). And
+    // they know nothing of I/O memory.
+    const Domain& domain = *vcpu.domain;
+    const bool by_stubs = domain.boot->syscall_arrival == doorbell::SyscallArrival::ring0 && domain.io_mappings == 0;
+    vcpu.page_fault = by_stubs ? vcpu.traps[abi::TRAP_page_fault] : TrapHandler{};
 }
 
 /// The table ends with an entry of address 0. No table: no handlers.

@@ -9,6 +9,7 @@
 // frame.
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
+#include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
@@ -118,12 +119,32 @@ bool loops_on_fault(Vcpu& vcpu, u64 vector) {
     return false;
 }
 
+/// A guest kernel that has the address of the machine-to-physical table compiled in, where the table lies elsewhere.
+bool misses_fixed_m2p(const Vcpu& vcpu) {
+    const doorbell::BootInfo& boot = *vcpu.domain->boot;
+    const u64 fixed = doorbell::slot_va(doorbell::M2P_SLOT_ABI);
+    return vcpu.kernel_mode && boot.m2p_va != fixed && vcpu.cr2 - fixed < boot.max_mfn * sizeof(u64);
+}
+
 void page_fault(Vcpu& vcpu) {
+    if (misses_fixed_m2p(vcpu)) {
+        crash_guest_at(vcpu,
+                       "the guest has the address of Xen's machine-to-physical table compiled in, which this KVM "
+                       "keeps for itself; use a host with VMX or SVM, or tools/laptop",
+                       GuestVa{vcpu.cr2});
+        return;
+    }
     const Regs& regs = *vcpu.regs;
     const u64 write_protection = abi::PFEC_page_present | abi::PFEC_write_access;
     const bool assisted = (vcpu.domain->vm_assist >> abi::VMASST_TYPE_writable_pagetables & 1) != 0;
     const bool may_be_table = assisted && vcpu.kernel_mode && (regs.error & write_protection) == write_protection &&
                               (regs.error & (abi::PFEC_reserved_bit | abi::PFEC_insn_fetch)) == 0;
+    if (vcpu.domain->io_mappings != 0 && (regs.error & abi::PFEC_page_present) != 0 &&
+        access_io_memory(vcpu, GuestVa{vcpu.cr2})) {
+        vcpu.domain->machine->mailbox->counters.emulated++;
+        vcpu.last_fault.count = 0;
+        return;
+    }
     if (may_be_table && emulate_page_table_write(vcpu, GuestVa{vcpu.cr2})) {
         vcpu.domain->machine->mailbox->counters.ptwr++;
         vcpu.last_fault.count = 0;

@@ -6,7 +6,6 @@
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "hypercall-emu/core/vcpu_start.hpp"
-#include "pv-abi/sched.hpp"
 #include "pv-abi/vcpu.hpp"
 
 namespace parapet::nucleus {
@@ -31,8 +30,8 @@ Status down(Vcpu& vcpu, Vcpu& target) {
     bool another = false;
     for (u32 id = 0; id < domain.nr_vcpus; id++)
         another = another || (domain.vcpus[id] != nullptr && domain.vcpus[id] != &target && domain.vcpus[id]->online);
-    if (!another) {
-        shut_down(vcpu, abi::SHUTDOWN_poweroff);
+    if (!another) { // as Linux does that meets a BUG before it can print; Xen says "powered off" to this
+        crash_guest(vcpu, "the guest stopped its last virtual CPU without shutting down");
         return 0;
     }
     if (!target.online)

@@ -2,8 +2,9 @@
 // The core's Machine, home ring0: privileged instructions are at hand.
 #include "hypercall-emu/core/machine.hpp"
 
-#include "hypercall-emu/core/vcpu.hpp"
+#include "hypercall-emu/core/domain.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
+#include "hypercall-emu/ring0/vector_ones.hpp"
 
 namespace parapet::nucleus {
 
@@ -29,6 +30,11 @@ u64 Machine::read_tsc() {
 
 u64 Machine::read_msr(u32 index) {
     return nucleus::read_msr(index);
+}
+
+bool Machine::fill_vector_register(unsigned number, unsigned bytes) {
+    // A KVM that interprets ring 0 does not interpret these.
+    return vcpu->domain->boot->syscall_arrival == doorbell::SyscallArrival::ring0 && set_vector_ones(number, bytes);
 }
 
 int64_t Machine::request(doorbell::Request kind, u32 length) {

@@ -3,6 +3,7 @@
 #include "hypercall-emu/core/machine.hpp"
 
 #include "hypercall-emu/ring0/privileged.hpp"
+#include "hypercall-emu/ring0/vector_ones.hpp"
 #include "hypercall-emu/ring3/control.hpp"
 
 namespace parapet::nucleus {
@@ -27,6 +28,10 @@ u64 Machine::read_tsc() {
 
 u64 Machine::read_msr(u32 index) {
     return call_ring0(*vcpu, Control::CALL_READ_MSR, index);
+}
+
+bool Machine::fill_vector_register(unsigned number, unsigned bytes) {
+    return set_vector_ones(number, bytes);
 }
 
 int64_t Machine::request(doorbell::Request kind, u32 length) {

@@ -57,7 +57,7 @@ u64 Values::entry_flags() {
                                P | W | U | Pte::GLOBAL,
                                P | W | U | 1ULL << 52,
                                P | U | 1ULL << 58,
-                               P | U | Pte::GUEST_KERNEL,
+                               P | U | 1ULL << 52,
                                W | U};
     return record_.one_of(CHOICES);
 }

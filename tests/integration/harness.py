@@ -142,9 +142,10 @@ def home_options():
     return [] if options.home == "auto" else ["--home", options.home]
 
 
-def domain_command(script, kind="cloud", memory="256M", extra=(), cmdline="", limit=120, initrds=(), quiet=True):
+def domain_command(script, kind="cloud", memory="256M", extra=(), cmdline="", limit=120, initrds=(), quiet=True,
+                   kernel_path=None):
     """The command that boots Debian's kernel with the test initramfs and runs guest/SCRIPT.sh in it."""
-    command = [PARAPET, "run", kernel(kind), "--initrd", prepared("initrd"), "--memory", memory,
+    command = [PARAPET, "run", kernel_path or kernel(kind), "--initrd", prepared("initrd"), "--memory", memory,
                "--timeout", f"{int(limit * options.factor)}s", *home_options()]
     for initrd in initrds:
         command += ["--initrd", initrd]

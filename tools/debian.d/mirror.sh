@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 # The host's package mirror and proxy, for making an image and for the apt inside it. Source it after common.sh.
 
-# mirror_sources: sources.list lines of the host's Debian mirror.
+# mirror_sources SUITE: sources.list lines of that suite of the host's Debian mirror, updates where it has them. Sets
+# CODENAME, the suite's code name.
 mirror_sources() {
-    apt_lists
     local lines
+    suite_open "$1"
+    CODENAME=$(suite_codename)
     # shellcheck disable=SC2016 # apt's own variables
-    lines=$(apt-get indextargets --format '$(LABEL)|deb $(REPO_URI) $(CODENAME) $(COMPONENT)' 'Created-By: Packages' |
-        sed -n 's/^Debian\(-Security\)\?|\(deb http.* bookworm[a-z-]* main\)$/\2/p' | sort -u)
-    [[ $lines == *' bookworm main'* ]] ||
-        die "apt here has no Debian 12 (bookworm) mirror; add one to /etc/apt/sources.list and run apt-get update"
+    lines=$(apt-get "${SUITE_APT[@]}" indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' \
+        'Created-By: Packages' | sort -u)
+    [[ -n $CODENAME && $lines == *" $CODENAME main"* ]] || die "apt found no packages in suite '$1'"
     printf '%s\n' "$lines"
 }
 

@@ -62,6 +62,12 @@ u64 Machine::read_msr(u32 index) {
     return fake(*this).msrs[index];
 }
 
+bool Machine::fill_vector_register(unsigned number, unsigned bytes) {
+    if (fake(*this).recording)
+        fake(*this).vector_fills.push_back({number, bytes});
+    return true;
+}
+
 int64_t Machine::request(doorbell::Request kind, u32 length) {
     test::FakeMachine& self = fake(*this);
     doorbell::RequestBlock& block = mailbox->request;

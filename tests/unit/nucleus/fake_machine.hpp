@@ -44,7 +44,12 @@ public:
     std::vector<RequestRecord> requests;
     std::vector<u32> wakes;
     std::vector<u64> roots; ///< activate_root
-    bool recording = true;  ///< pte_writes, requests, wakes and roots are filled
+    struct VectorFill {
+        unsigned number, bytes;
+        bool operator==(const VectorFill&) const = default;
+    };
+    std::vector<VectorFill> vector_fills;
+    bool recording = true; ///< pte_writes, requests, wakes, roots and vector_fills are filled
 
     // What a test does in the middle of the core's work. All may be empty.
     /// Before bytes of VM memory are copied or, where the build traces loads (tests/fuzz), read: somebody else may

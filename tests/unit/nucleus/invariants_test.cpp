@@ -12,6 +12,7 @@
 #include "hypercall-emu/core/descriptor.hpp"
 #include "hypercall-emu/core/free_frames.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
+#include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "hypercall-emu/core/start.hpp"
@@ -67,6 +68,7 @@ public:
         Domain& domain = vm_.domain();
         std::vector<Held> held(domain.frames.count());
         Cached now;
+        io_mappings_ = 0;
         for (u64 number = 0; number < held.size(); number++) {
             const Frame frame = domain.frames[Mfn{number}];
             if (frame.owner() == FrameOwner::domain && frame.is(Frame::VALIDATED))
@@ -84,6 +86,7 @@ public:
         }
         for (u64 number = 0; number < held.size(); number++)
             compare(number, held[number]);
+        ASSERT_EQ(domain.io_mappings, io_mappings_);
         if ((work.flags & ExitWork::FLUSH_TLB) != 0 || !vm_.machine.roots.empty())
             cached_ = {}; // a root that is loaded flushes, too
         vm_.machine.roots.clear();
@@ -102,6 +105,10 @@ private:
             if ((raw & Pte::PRESENT) == 0 || in_hole(level, index))
                 continue;
             const u64 target = Pte{raw}.mfn().number;
+            if (level == 1 && is_io_memory(vm_.domain(), {target})) {
+                io_mappings_++;
+                continue;
+            }
             ASSERT_LT(target, held.size());
             const bool writes = level == 1 && (raw & Pte::RW) != 0;
             held[target].add(level > 1 ? table_type(level - 1) : writes ? FrameType::writable : FrameType::none);
@@ -145,7 +152,11 @@ private:
             if ((entries[index].raw & Pte::PRESENT) == 0 || in_hole(level, index))
                 continue;
             const Pte entry = entries[index];
-            ASSERT_EQ(entry.raw & (Pte::PSE | Pte::PWT | Pte::PCD | Pte::GLOBAL | Pte::HIGH_AVAIL), 0u);
+            ASSERT_EQ(entry.raw & (level == 1 ? Pte::GLOBAL : Pte::PSE | Pte::PWT | Pte::PCD | Pte::GLOBAL), 0u);
+            if (level == 1 && !vm_.domain().is_ram(entry.mfn())) { // out of reach
+                ASSERT_EQ(entry.raw & Pte::USER, 0u);
+                continue;
+            }
             ASSERT_NE(entry.raw & Pte::USER, 0u);
             ASSERT_TRUE(vm_.domain().frames.guest_may_map(entry.mfn()));
             if (level > 1) {
@@ -196,6 +207,7 @@ private:
 
     FakeVm& vm_;
     Cached cached_;
+    u64 io_mappings_ = 0;
 };
 
 class Guest {
@@ -262,6 +274,8 @@ private:
             return vm.mfn(vm.first_table_pfn() + pick(512 - vm.first_table_pfn())).number;
         case 3:
             return FakeVm::SHARED_INFO_MFN;
+        case 5:
+            return vm.boot.max_mfn + pick(1 << 20); // I/O memory
         case 4:
             return chance(4) ? random_() >> 12 : vm.mfn(pick(512)).number;
         default:
@@ -393,6 +407,7 @@ private:
 TEST(Invariants, HoldAfterEveryStepOfARandomWalk) {
     std::array<unsigned, 7> seen{};
     unsigned roots = 0, descriptors = 0, ballooned = 0;
+    u64 io = 0;
     for (u64 seed = 1; seed <= 24; seed++) {
         Guest guest{seed};
         Model model{guest.vm};
@@ -401,6 +416,7 @@ TEST(Invariants, HoldAfterEveryStepOfARandomWalk) {
             guest.step();
             model.check(guest.vm.take_work());
             guest.count_types();
+            io += guest.vm.domain().io_mappings;
             ASSERT_FALSE(HasFatalFailure()) << "seed " << seed << ", step " << i;
             ASSERT_FALSE(guest.vm.domain().dead) << "seed " << seed << ", step " << i;
         }
@@ -417,6 +433,7 @@ TEST(Invariants, HoldAfterEveryStepOfARandomWalk) {
     EXPECT_GT(roots, 100u);
     EXPECT_GT(descriptors, 40u);
     EXPECT_GT(ballooned, 50u);
+    EXPECT_GT(io, 1000u);
 }
 
 /// One page of the guest without any mapping, its contents to be written past the core.

@@ -8,6 +8,7 @@
 
 #include "hypercall-emu/core/area.hpp"
 #include "hypercall-emu/core/descriptor.hpp"
+#include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "pv-abi/grant_table.hpp"
 
@@ -108,6 +109,10 @@ private:
             if (is_hole(level, index)) {
                 if (entry.raw != domain_.hole_template[index - doorbell::HOLE_FIRST_SLOT])
                     report("L4 %#lx has %#lx in the hole, slot %u", table, entry.raw, index);
+            } else if (entry.present() && level == 1 && is_io_memory(domain_, entry.mfn())) {
+                io_mappings_++;
+                if ((entry.raw & Pte::USER) != 0)
+                    report("L1 %#lx slot %u: I/O memory %#lx in reach of ring 3", table, index, entry.raw);
             } else if (entry.present()) {
                 const FrameType last = entry.writable() ? FrameType::writable : FrameType::none;
                 hold(entry.mfn().number, level > 1 ? table_type(level - 1) : last);
@@ -128,6 +133,8 @@ private:
         for (unsigned index = 0; index < ENTRIES_PER_TABLE; index++) {
             const Pte entry = vm_.machine.table({table})[index];
             if (!entry.present() || is_hole(level, index))
+                continue;
+            if (level == 1 && is_io_memory(domain_, entry.mfn()))
                 continue;
             const u64 forbidden = level > 1 ? Pte::PSE | Pte::GLOBAL : Pte::GLOBAL;
             if ((entry.raw & forbidden) != 0 || (entry.raw & Pte::USER) == 0)
@@ -177,6 +184,8 @@ private:
     }
 
     void check_free_list() {
+        if (io_mappings_ != domain_.io_mappings)
+            report("%lu entries have I/O memory, not %lu", io_mappings_, domain_.io_mappings);
         if (owned_ != domain_.nr_pages)
             report("%lu frames are the domain's, not %lu", owned_, domain_.nr_pages);
         if (domain_.nr_pages > domain_.max_pages)
@@ -236,7 +245,7 @@ private:
     Domain& domain_;
     std::vector<Count> counts_;
     std::vector<bool> walked_;
-    u64 owned_ = 0, free_ = 0;
+    u64 owned_ = 0, free_ = 0, io_mappings_ = 0;
     bool eoi_page_found_ = false;
     std::vector<std::string> found_;
 };

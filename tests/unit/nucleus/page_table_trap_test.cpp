@@ -159,7 +159,6 @@ TEST(PageTableTrap, RefusedEntryIsTheGuestsFault) {
         Pte::make(vm.mfn(vm.l1_pfn(0)), ENTRY_FLAGS | Pte::RW).raw, // a page table, writable
         Pte::make({5}, ENTRY_FLAGS).raw,                            // the nucleus's frame
         Pte::make({1ULL << 30}, ENTRY_FLAGS).raw,                   // no frame at all
-        Pte::make(vm.mfn(11), ENTRY_FLAGS | 1ULL << 52).raw,        // a reserved bit
     };
     for (const u64 value : forbidden) {
         Regs& regs = guest_at(vm, {0x48, 0x87, 0x07}); // xchg %rax,(%rdi)

@@ -109,7 +109,9 @@ TEST_F(VcpuOp, LastOneDownEndsTheDomain) {
     EXPECT_EQ(op(VCPUOP_down, 0), 0);
     EXPECT_TRUE(vm.domain().dead);
     ASSERT_EQ(vm.machine.requests.size(), 1u);
-    EXPECT_EQ(vm.machine.requests[0].argument, SHUTDOWN_poweroff);
+    EXPECT_EQ(vm.machine.requests[0].kind, doorbell::Request::crash); // nobody asked for power-off
+    EXPECT_STREQ(vm.mailbox().request.crash.reason, "the guest stopped its last virtual CPU without shutting down");
+    EXPECT_NE(vm.take_work().flags & ExitWork::STOP, 0u);
 }
 
 class SecondVcpu : public VcpuOp {
