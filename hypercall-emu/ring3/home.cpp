@@ -8,6 +8,7 @@
 #include "hypercall-emu/ring0/privileged.hpp"
 #include "hypercall-emu/ring3/control.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/vm_assist.hpp"
 
 extern "C" {
 [[gnu::visibility("hidden")]] extern char ring0_load_gs_fault[];
@@ -87,11 +88,12 @@ void leave_gate(Vcpu& vcpu) {
 /// What the gate may do by itself until the core runs again.
 void set_gate(Vcpu& vcpu) {
     Gate& gate = gate_of(vcpu);
-    const bool fast = vcpu.syscall_entry != 0 && vcpu.syscall_masks_events != 0 && vcpu.kernel_sp != 0 &&
+    const bool core_only = vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl);
+    const bool fast = !core_only && vcpu.syscall_entry != 0 && vcpu.syscall_masks_events != 0 && vcpu.kernel_sp != 0 &&
                       vcpu.info64().evtchn_upcall_mask == 0;
     gate.mode = vcpu.kernel_mode ? GATE_MODE_KERNEL : fast ? GATE_MODE_USER : 0;
     gate.syscall_entry = vcpu.syscall_entry;
-    const char* target = vcpu.kernel_mode ? gate_hypercall : fast ? gate_user_site : gate_core;
+    const char* target = core_only ? gate_core : vcpu.kernel_mode ? gate_hypercall : fast ? gate_user_site : gate_core;
     gate.target = gate_va(vcpu) + offset_in_gate(target);
     control_of(vcpu).gate_frame.rsp = vcpu.kernel_sp;
 }
