@@ -149,7 +149,7 @@ void general_protection(Vcpu& vcpu) {
 }
 
 void invalid_opcode(Vcpu& vcpu) {
-    if (emulate_forced_cpuid(vcpu) || emulate_software_interrupt(vcpu)) {
+    if (emulate_forced_cpuid(vcpu) || emulate_software_interrupt(vcpu) || emulate_compat_syscall(vcpu)) {
         vcpu.domain->machine->mailbox->counters.emulated++;
         vcpu.last_fault.count = 0;
         return;
@@ -175,7 +175,7 @@ void bounce_syscall(Vcpu& vcpu, u64 address) {
         return;
     }
     bounce(vcpu, {address, vcpu.syscall_masks_events != 0, false, false, 0});
-    vcpu.regs->rflags &= ~rflags::DF; // the ABI's system calls clear it, exceptions do not
+    vcpu.regs->rflags = rflags::IF | rflags::FIXED; // clean, as the fast paths of both homes make them
 }
 
 void exception(Vcpu& vcpu, unsigned vector) {
