@@ -23,7 +23,8 @@ struct ImageHeader {
     uint64_t divide_entry;    ///< where vectors 0, 3 and 14 go instead of to their stubs, 0: to the stub
     uint64_t breakpoint_entry;
     uint64_t page_fault_entry;
-    uint64_t syscall_stubs; ///< room for MAX_VCPUS times SYSCALL_STUB_SIZE, to be written by the vmm (LSTAR, CSTAR)
+    uint64_t syscall_stubs;  ///< room for MAX_VCPUS times SYSCALL_STUB_SIZE, to be written by the vmm (LSTAR, CSTAR)
+    uint64_t sysenter_entry; ///< rsp: the end of the vCPU's entry stack; for all vCPUs
 };
 
 inline constexpr uint64_t STUB_SIZE = 16;

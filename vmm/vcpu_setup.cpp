@@ -13,6 +13,7 @@ constexpr std::uint64_t cr0_value = 0x80050033; // PG AM WP NE ET MP PE
 constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 1 << 10, cr4_osxsave = 1 << 18;
 constexpr std::uint64_t efer_long_mode = 0xd00, efer_sce = 1; // NXE LMA LME
 constexpr std::uint32_t msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_cstar = 0xc0000083, msr_sfmask = 0xc0000084;
+constexpr std::uint32_t msr_sysenter_cs = 0x174, msr_sysenter_esp = 0x175, msr_sysenter_eip = 0x176;
 constexpr std::uint32_t msr_kvm_pv_eoi = 0x4b564d04; // Linux, Documentation/virt/kvm/x86/msr.rst
 constexpr std::uint32_t msr_pat = 0x277;
 /// Every cache attribute of a page-table entry means write-back. The guest may set attributes, but memory that it sees
@@ -32,6 +33,18 @@ kvm_segment segment(std::uint16_t selector, std::uint8_t type, std::uint8_t dpl,
     result.l = code ? 1 : 0;
     result.g = 1;
     return result;
+}
+
+/// Does SYSENTER work in long mode? Not on AMD's processors, for which KVM keeps half of its registers; QEMU's emulator
+/// of them would enter by these halves, but not where the selector is left at 0.
+bool has_sysenter(const CpuidPolicy& policy) {
+    constexpr std::uint32_t amd = 0x68747541, hygon = 0x6f677948; // "Auth", "Hygo"
+    for (const kvm_cpuid_entry2& entry : policy.machine) {
+        if (entry.function == 0) {
+            return entry.ebx != amd && entry.ebx != hygon;
+        }
+    }
+    return false;
 }
 
 } // namespace
@@ -129,6 +142,14 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     }
     if (auto set = vcpu.set_msrs({{msr_pat, pat_all_write_back}}); !set) {
         return set.error();
+    }
+    if (substrate.syscall_arrival == SyscallArrival::ring0 && has_sysenter(policy)) {
+        if (auto set = vcpu.set_msrs({{msr_sysenter_cs, NUCLEUS_CS},
+                                      {msr_sysenter_esp, area + AREA_ENTRY_END},
+                                      {msr_sysenter_eip, place.header.sysenter_entry}});
+            !set) {
+            return set.error();
+        }
     }
     // A KVM that refuses never sets the word's bit, and the nucleus ends its interrupts by the APIC.
     (void)vcpu.set_msrs({{msr_kvm_pv_eoi, (place.first_area_mfn * page_size + id * AREA_END + AREA_PV_EOI) | 1}});

@@ -93,6 +93,12 @@ snippet user_cli
     movq $0x5ca1ab1e, %rdi
 leave_with_rdi user_cli
 
+// Reads a port.
+snippet user_port
+    inb $0x80, %al
+    movq $0x5ca1ab1e, %rdi
+leave_with_rdi user_port
+
 // The word at fs:0 is wanted to be rsi, that at gs:0 not to fault when rdi is not 0.
 snippet user_fs_read
     movq %fs:0, %rdi

@@ -16,10 +16,13 @@ PARAPET_SNIPPET(user_int3);
 PARAPET_SNIPPET(user_int80);
 PARAPET_SNIPPET(user_int14);
 PARAPET_SNIPPET(user_cli);
+PARAPET_SNIPPET(user_port);
 PARAPET_SNIPPET(user_fs_read);
 PARAPET_SNIPPET(user_gs_read);
 PARAPET_SNIPPET(user_spin);
 }
 
+/// Runs a piece of compatibility code in user mode; see user_call32.
+#define RUN_USER32(name, ...) ::parapet::guest::user_call32(name, name##_end, __VA_ARGS__)
 /// Runs a piece in user mode: RUN_USER(user_add_one, 1) is 2.
 #define RUN_USER(name, ...) ::parapet::guest::user_call(name, name##_end, __VA_ARGS__)

@@ -53,6 +53,16 @@ trap_stub_syscall:
     stub_without_code 258
 
     .balign TRAP_STUB_SIZE
+    .globl trap_stub_syscall32
+trap_stub_syscall32:
+    stub_without_code 259
+
+    .balign TRAP_STUB_SIZE
+    .globl trap_stub_sysenter
+trap_stub_sysenter:
+    stub_without_code 260
+
+    .balign TRAP_STUB_SIZE
     .globl trap_stub_failsafe
 trap_stub_failsafe:
     popq %rcx

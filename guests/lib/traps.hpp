@@ -13,8 +13,9 @@ inline constexpr unsigned vector_de = 0, vector_db = 1, vector_nmi = 2, vector_b
                           vector_xm = 19;
 inline constexpr unsigned vector_int80 = 0x80;
 /// Pseudo-vectors of the callbacks.
-inline constexpr unsigned vector_event = 256, vector_failsafe = 257, vector_syscall = 258;
-inline constexpr unsigned vector_count = 259;
+inline constexpr unsigned vector_event = 256, vector_failsafe = 257, vector_syscall = 258, vector_syscall32 = 259,
+                          vector_sysenter = 260;
+inline constexpr unsigned vector_count = 261;
 
 /// What a handler sees and may change. Layout shared with traps.S.
 struct TrapFrame {
@@ -73,7 +74,8 @@ Caught catch_trap(Body body) {
 extern "C" {
 /// Entry stubs, one per vector, `trap_stub_size` bytes apart.
 extern char trap_stubs[];
-extern char trap_stub_int80[], trap_stub_event[], trap_stub_failsafe[], trap_stub_syscall[];
+extern char trap_stub_int80[], trap_stub_event[], trap_stub_failsafe[], trap_stub_syscall[], trap_stub_syscall32[],
+    trap_stub_sysenter[];
 /// Saves the callee-saved state in a jump buffer and calls body(argument); traps.cpp unwinds to its end.
 void guarded_call(void (*body)(void*), void* argument, uint64_t* saved_rsp);
 extern char guarded_call_end[];

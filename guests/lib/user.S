@@ -4,15 +4,20 @@
 #define HYPERVISOR_IRET 23
 #define VGCF_IN_SYSCALL 0x100
 #define FLAT_USER_CS 0xe033
+#define FLAT_USER_CS32 0xe023
 #define FLAT_USER_SS 0xe02b
-#define RFLAGS_IF 0x202
 
     .text
 
 // uint64_t user_enter(rip = rdi, rsp = rsi, user rdi = rdx, user rsi = rcx)
-    .globl user_enter
+// user_enter32: the same to compatibility code
+    .globl user_enter, user_enter32
+user_enter32:
+    movl $FLAT_USER_CS32, %r8d
+    jmp 1f
 user_enter:
-    pushq %rbx
+    movl $FLAT_USER_CS, %r8d
+1:  pushq %rbx
     pushq %rbp
     pushq %r12
     pushq %r13
@@ -21,8 +26,8 @@ user_enter:
     movq %rsp, user_saved_rsp(%rip)
     pushq $FLAT_USER_SS
     pushq %rsi
-    pushq $RFLAGS_IF
-    pushq $FLAT_USER_CS
+    pushq user_rflags(%rip)
+    pushq %r8
     pushq %rdi
     pushq $0
     movq %rdx, %rdi
@@ -52,6 +57,12 @@ user_leave_stub:
     popq %rbp
     popq %rbx
     ret
+
+    .data
+    .balign 8
+    .globl user_rflags
+user_rflags:                      // what user mode starts with: IF
+    .quad 0x202
 
     .section .bss
     .balign 8

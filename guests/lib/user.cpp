@@ -7,6 +7,7 @@
 #include "guests/lib/memory.hpp"
 
 extern "C" uint64_t user_enter(uint64_t rip, uint64_t rsp, uint64_t rdi, uint64_t rsi);
+extern "C" uint64_t user_enter32(uint64_t rip, uint64_t rsp, uint64_t rdi, uint64_t rsi);
 extern "C" [[noreturn]] void user_leave_stub(uint64_t result);
 
 namespace parapet::guest {
@@ -84,6 +85,11 @@ long user_init() {
 uint64_t user_call(const char* begin, const char* end, uint64_t rdi, uint64_t rsi) {
     memcpy(code, begin, static_cast<size_t>(end - begin));
     return user_enter(user_code, user_stack_top, rdi, rsi);
+}
+
+uint64_t user_call32(const char* begin, const char* end, uint64_t edi, uint64_t esi) {
+    memcpy(code, begin, static_cast<size_t>(end - begin));
+    return user_enter32(user_code, user_stack_top, edi, esi);
 }
 
 void user_leave(uint64_t result) {

@@ -27,6 +27,9 @@ long user_init();
 /// with `syscall` and a negative rax: the result is then its rdi. Other system calls return at once.
 uint64_t user_call(const char* begin, const char* end, uint64_t rdi, uint64_t rsi = 0);
 
+/// The same in compatibility code, with edi and esi. It has no way back of its own: a trap handler ends it.
+uint64_t user_call32(const char* begin, const char* end, uint64_t edi, uint64_t esi = 0);
+
 /// For trap handlers: abandons the user code; user_call() returns `result`.
 [[noreturn]] void user_leave(uint64_t result);
 
@@ -34,4 +37,6 @@ uint64_t user_call(const char* begin, const char* end, uint64_t rdi, uint64_t rs
 
 extern "C" {
 extern char user_syscall_entry[];
+/// The flags that user mode starts with; IF where nobody changed them.
+extern uint64_t user_rflags;
 }

@@ -146,6 +146,10 @@ uint64_t xenstore_read_number(const char* path, uint64_t otherwise) {
     return xenstore_read(path, text, sizeof(text)) ? parse_number(text, otherwise) : otherwise;
 }
 
+domid_t own_domid() {
+    return is_initial_domain() ? 0 : static_cast<domid_t>(xenstore_read_number("domid", DOMID_INVALID));
+}
+
 bool xenstore_list(const char* path, char* names, size_t size, size_t& length) {
     Answer answer{names, size};
     const bool known = call(XS_DIRECTORY, path_of(path), {}, &answer);

@@ -27,4 +27,8 @@ inline constexpr u64 AREA_PAGE_FLAGS = Pte::PRESENT | Pte::ACCESSED | Pte::DIRTY
 /// near everything else that they touch.
 void place_info(Vcpu& target, Mfn mfn, u64 offset);
 
+/// Show the entry stubs that vcpu_info, or, where VMASST_TYPE_architectural_iopl wants IOPL in each frame, words by
+/// which they leave all frames to the core: an event seems pending and masked.
+void place_entry_info(Vcpu& target);
+
 } // namespace parapet::nucleus

@@ -37,10 +37,11 @@ Status register_callback(Vcpu& vcpu, u16 type, u16 flags, u64 address) {
         vcpu.syscall_masks_events = mask ? 1 : 0;
         return 0;
     case abi::CALLBACKTYPE_syscall32:
-        vcpu.syscall32_callback = {.address = address, .mask_events = mask};
+        vcpu.syscall32_entry = address; // whether events are masked, CALLBACKTYPE_syscall says for both, as in Xen
         return 0;
-    case abi::CALLBACKTYPE_sysenter: // SYSENTER is not set up: the guest must not count on it
-        return -abi::XEN_ENOSYS;
+    case abi::CALLBACKTYPE_sysenter:
+        vcpu.sysenter_callback = {.address = address, .mask_events = mask};
+        return 0;
     case abi::CALLBACKTYPE_nmi:
         return register_nmi(vcpu, address);
     default:
@@ -54,6 +55,7 @@ Status unregister_callback(Vcpu& vcpu, u16 type) {
     case abi::CALLBACKTYPE_failsafe:
     case abi::CALLBACKTYPE_syscall:
     case abi::CALLBACKTYPE_sysenter:
+    case abi::CALLBACKTYPE_syscall32:
         return -abi::XEN_EINVAL; // these may be replaced, never removed
     case abi::CALLBACKTYPE_nmi:
         return unregister_nmi(vcpu);

@@ -96,7 +96,7 @@ bool emulate_compat_syscall(Vcpu& vcpu) {
     if (!code.found)
         return false;
     const TwoByte found = at_rip(vcpu, code.base);
-    if (found.length == 0 || found.opcode != SYSCALL || vcpu.syscall32_callback.address == 0)
+    if (found.length == 0 || found.opcode != SYSCALL || vcpu.syscall32_entry == 0)
         return false;
     Regs& regs = *vcpu.regs;
     regs.rip = (regs.rip + found.length) & LOW;

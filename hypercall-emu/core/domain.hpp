@@ -102,6 +102,8 @@ struct Domain {
     }
     /// Does the guest mean itself by this domain id?
     [[nodiscard]] bool is_self(u64 id) const { return id == abi::DOMID_SELF || id == domid; }
+    /// Has the guest switched on this VMASST_TYPE_*?
+    [[nodiscard]] bool assists(unsigned type) const { return (vm_assist >> type & 1) != 0; }
     static constexpr unsigned NR_WATCHDOGS = 2;
     u64 watchdog_deadline_ns[NR_WATCHDOGS]; ///< 0: not in use
     u32 shutdown_code_plus_1;               ///< SCHEDOP_shutdown_code, 0: not set

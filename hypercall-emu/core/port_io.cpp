@@ -2,6 +2,7 @@
 // Port I/O of a domain without devices: where it is allowed, reads give ones and writes vanish.
 #include "hypercall-emu/core/emulate.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
+#include "pv-abi/vm_assist.hpp"
 
 namespace parapet::nucleus {
 
@@ -56,8 +57,9 @@ Emulation string_io(Vcpu& vcpu, const Instruction& insn, unsigned size, bool inp
 } // namespace
 
 bool iopl_allows(const Vcpu& vcpu) {
-    // The kernel counts as ring 1, as in Xen without the architectural_iopl assist.
-    return vcpu.iopl >= (vcpu.kernel_mode != 0 ? 1u : 3u);
+    // As the guest's idea of its IOPL goes: without the assist, its kernel counts as ring 1.
+    const u32 kernel_ring = vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl) ? 0 : 1;
+    return vcpu.iopl >= (vcpu.kernel_mode != 0 ? kernel_ring : 3);
 }
 
 Emulation emulate_port_io(Vcpu& vcpu, const Instruction& insn) {

@@ -23,9 +23,11 @@ inline constexpr u64 FAILSAFE = 0x102;  ///< the processor refused the frame tha
 inline constexpr u64 START = 0x103;     ///< first entry of this vCPU
 inline constexpr u64 SYSCALL32 = 0x104; ///< SYSCALL of 32-bit code in user mode
 inline constexpr u64 RETURNED = 0x105;  ///< nothing but to return to the guest, events first
+inline constexpr u64 SYSENTER = 0x106;  ///< SYSENTER instruction, which tells neither rip nor rsp of its caller
 } // namespace vector
 
 namespace rflags {
+inline constexpr u32 IOPL_SHIFT = 12;
 inline constexpr u64 CF = 1 << 0, TF = 1 << 8, IF = 1 << 9, DF = 1 << 10, IOPL = 3 << 12, NT = 1 << 14, RF = 1 << 16,
                      VM = 1 << 17, AC = 1 << 18, VIF = 1 << 19, VIP = 1 << 20, FIXED = 1 << 1;
 /// What a program may set by popf: CF, PF, AF, ZF, SF, TF, DF, OF, NT, AC, ID.

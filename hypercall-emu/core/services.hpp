@@ -14,8 +14,13 @@ void deliver_exception(Vcpu& vcpu, unsigned vector, u64 error_code);
 void deliver_page_fault(Vcpu& vcpu, u64 cr2, u64 error_code);
 /// As a software interrupt (`int n`): no error code. Precondition: the handler is registered.
 void deliver_software_interrupt(Vcpu& vcpu, unsigned vector);
-/// SYSCALL of compatibility code, with the registers as the instruction leaves them.
+/// Enter the guest's handler of a system call by SYSCALL, by SYSCALL of compatibility code, or by SYSENTER, from either
+/// mode. The registers are as the instruction leaves them: rip behind it, and also in rcx, the flags in r11. SYSENTER
+/// leaves neither rip nor rsp; the frame has zeroes for them. Without a handler: #UD at the instruction, #GP for
+/// SYSENTER.
+void deliver_syscall(Vcpu& vcpu);
 void deliver_syscall32(Vcpu& vcpu);
+void deliver_sysenter(Vcpu& vcpu);
 /// Enter the guest's NMI handler and its event callback if there is cause. Called last before every return.
 void deliver_pending_events(Vcpu& vcpu);
 /// Change between guest kernel and user mode: root, GS base, Vcpu::kernel_mode.

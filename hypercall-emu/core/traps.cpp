@@ -29,8 +29,11 @@ struct Bounce {
     u64 error;
 };
 
-u64 frame_rflags(const Regs& regs, bool masked) {
-    return (regs.rflags & ~(rflags::IF | rflags::IOPL)) | (masked ? 0 : rflags::IF);
+/// IOPL is the guest's only where it asked to see it there: the processor's own is always 0.
+u64 frame_rflags(const Vcpu& vcpu, bool masked) {
+    const u64 iopl =
+        vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl) ? u64{vcpu.iopl} << rflags::IOPL_SHIFT : 0;
+    return (vcpu.regs->rflags & ~(rflags::IF | rflags::IOPL)) | iopl | (masked ? 0 : rflags::IF);
 }
 
 /// Write the frame and redirect the registers to the handler. The guest is crashed where it has no stack for it.
@@ -62,7 +65,7 @@ void bounce(Vcpu& vcpu, const Bounce& to) {
     const u64 code = regs.cs & 0xffff;
     words[count++] = regs.rip;
     words[count++] = (from_kernel ? code & ~3ULL : code) | (masked ? 1ULL << 32 : 0);
-    words[count++] = frame_rflags(regs, masked);
+    words[count++] = frame_rflags(vcpu, masked);
     words[count++] = regs.rsp;
     words[count++] = regs.ss & 0xffff;
 
@@ -136,7 +139,7 @@ void page_fault(Vcpu& vcpu) {
     }
     const Regs& regs = *vcpu.regs;
     const u64 write_protection = abi::PFEC_page_present | abi::PFEC_write_access;
-    const bool assisted = (vcpu.domain->vm_assist >> abi::VMASST_TYPE_writable_pagetables & 1) != 0;
+    const bool assisted = vcpu.domain->assists(abi::VMASST_TYPE_writable_pagetables);
     const bool may_be_table = assisted && vcpu.kernel_mode && (regs.error & write_protection) == write_protection &&
                               (regs.error & (abi::PFEC_reserved_bit | abi::PFEC_insn_fetch)) == 0;
     if (vcpu.domain->io_mappings != 0 && (regs.error & abi::PFEC_page_present) != 0 &&
@@ -184,18 +187,16 @@ void device_not_available(Vcpu& vcpu) {
     deliver_exception(vcpu, abi::TRAP_no_device, 0);
 }
 
-/// Enter the guest kernel for a system call: with clean flags, as the fast paths of both homes do.
-void bounce_system_call(Vcpu& vcpu, u64 address, bool mask_events) {
-    bounce(vcpu, {address, mask_events, false, false, 0});
-    vcpu.regs->rflags = rflags::IF | rflags::FIXED;
-}
-
-void system_call(Vcpu& vcpu) {
-    if (vcpu.syscall_entry == 0) {
+/// The callback of SYSCALL, or #UD at the instruction where there is none.
+void bounce_syscall(Vcpu& vcpu, u64 address) {
+    constexpr u64 SYSCALL_LENGTH = 2;
+    if (address == 0) {
+        vcpu.regs->rip -= SYSCALL_LENGTH;
         deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
         return;
     }
-    bounce_system_call(vcpu, vcpu.syscall_entry, vcpu.syscall_masks_events != 0);
+    bounce(vcpu, {address, vcpu.syscall_masks_events != 0, false, false, 0});
+    vcpu.regs->rflags = rflags::IF | rflags::FIXED; // clean, as the fast paths of both homes make them
 }
 
 void exception(Vcpu& vcpu, unsigned vector) {
@@ -265,13 +266,20 @@ void deliver_page_fault(Vcpu& vcpu, u64 cr2, u64 error_code) {
     deliver_exception(vcpu, abi::TRAP_page_fault, (error_code & ~u64{abi::PFEC_user_mode}) | user);
 }
 
-/// Without a callback for it, it is an undefined instruction.
+void deliver_syscall(Vcpu& vcpu) {
+    bounce_syscall(vcpu, vcpu.syscall_entry);
+}
+
 void deliver_syscall32(Vcpu& vcpu) {
-    if (vcpu.kernel_mode || vcpu.syscall32_callback.address == 0) {
-        deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
+    bounce_syscall(vcpu, vcpu.syscall32_entry);
+}
+
+void deliver_sysenter(Vcpu& vcpu) {
+    if (vcpu.sysenter_callback.address == 0) {
+        deliver_exception(vcpu, abi::TRAP_gp_fault, 0);
         return;
     }
-    bounce_system_call(vcpu, vcpu.syscall32_callback.address, vcpu.syscall32_callback.mask_events);
+    bounce(vcpu, {vcpu.sysenter_callback.address, vcpu.sysenter_callback.mask_events, false, false, 0});
 }
 
 void deliver_software_interrupt(Vcpu& vcpu, unsigned vector) {
@@ -312,10 +320,12 @@ void handle_entry(Vcpu& vcpu) {
             dispatch_hypercall(vcpu);
         } else {
             vcpu.syscalls++;
-            system_call(vcpu);
+            deliver_syscall(vcpu);
         }
     } else if (why == vector::SYSCALL32) {
         deliver_syscall32(vcpu);
+    } else if (why == vector::SYSENTER) {
+        deliver_sysenter(vcpu);
     } else if (why == vector::WAKE) {
         handle_wake(vcpu);
     } else if (why == vector::START) {
@@ -342,6 +352,9 @@ Status do_iret(Vcpu& vcpu, const HypercallArgs&) {
             return 0;
         }
         set_kernel_mode(vcpu, false);
+    }
+    if (vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl)) {
+        vcpu.iopl = (frame.rflags & rflags::IOPL) >> rflags::IOPL_SHIFT;
     }
     regs.rip = frame.rip;
     regs.cs = (frame.cs & 0xffff) | 3;

@@ -118,9 +118,13 @@ struct Vcpu {
     bool poll_wait; ///< SCHEDOP_poll: woken by any of the polled ports
     bool blocked;
     bool hold_events; ///< the guest is in the middle of a step of ours: deliver events at its end
-    Callback event_callback, failsafe_callback, syscall32_callback;
+    Callback event_callback, failsafe_callback, sysenter_callback;
+    u64 syscall32_entry; ///< callback address, 0: none
     u64 kernel_ss;
-    u64 info_mfn; ///< frame of a registered vcpu_info, ~0: in shared_info
+    u64 info_mfn;    ///< frame of a registered vcpu_info, ~0: in shared_info
+    u64 info_offset; ///< in its frame
+    u8 core_only[2]; ///< what the entry stubs take for vcpu_info while the core has to see each entry
+                     ///< (place_entry_info)
     u64 gdt_frames[16];
     u32 gdt_entries;
     u64 ldt_base; ///< guest VA

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // vm_assist: behaviour that a guest switches on; kept in Domain::vm_assist, one bit per VMASST_TYPE_*.
 #include "pv-abi/vm_assist.hpp"
+#include "hypercall-emu/core/area.hpp"
+#include "hypercall-emu/core/domain.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 
 namespace parapet::nucleus {
@@ -18,16 +20,20 @@ Status do_vm_assist(Vcpu& vcpu, const HypercallArgs& args) {
     const u32 type = static_cast<u32>(args.a[1]);
     if (type >= 64 || (SUPPORTED & (1ULL << type)) == 0)
         return -abi::XEN_EINVAL;
+    Domain& domain = *vcpu.domain;
     switch (static_cast<u32>(args.a[0])) {
     case abi::VMASST_CMD_enable:
-        vcpu.domain->vm_assist |= 1ULL << type;
-        return 0;
+        domain.vm_assist |= 1ULL << type;
+        break;
     case abi::VMASST_CMD_disable:
-        vcpu.domain->vm_assist &= ~(1ULL << type);
-        return 0;
+        domain.vm_assist &= ~(1ULL << type);
+        break;
     default:
         return -abi::XEN_ENOSYS;
     }
+    if (type == abi::VMASST_TYPE_architectural_iopl)
+        place_entry_info(vcpu);
+    return 0;
 }
 
 } // namespace parapet::nucleus

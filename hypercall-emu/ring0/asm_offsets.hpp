@@ -93,6 +93,7 @@
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_FAILSAFE 0x102
 #define VECTOR_SYSCALL32 0x104
+#define VECTOR_SYSENTER 0x106
 
 #define SEL_USER_CS32 0xe023
 #define SEL_USER_SS 0xe02b
@@ -166,7 +167,7 @@ static_assert(doorbell::AREA_REGS + sizeof(Regs) + 2048 <= doorbell::AREA_ENTRY_
 static_assert(doorbell::MAX_VCPUS * doorbell::SYSCALL_STUB_SIZE == SYSCALL_STUBS_SIZE);
 static_assert(sizeof(Vcpu) <= doorbell::AREA_CORE_STACK);
 static_assert(vector::SYSCALL == VECTOR_SYSCALL && vector::FAILSAFE == VECTOR_FAILSAFE &&
-              vector::SYSCALL32 == VECTOR_SYSCALL32);
+              vector::SYSCALL32 == VECTOR_SYSCALL32 && vector::SYSENTER == VECTOR_SYSENTER);
 static_assert(abi::x64::FLAT_KERNEL_CS == SEL_USER_CS && abi::x64::FLAT_KERNEL_SS == SEL_USER_SS);
 } // namespace parapet::nucleus
 #endif

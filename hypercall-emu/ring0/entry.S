@@ -47,6 +47,7 @@ image_header:
     .quad 0
     .quad page_fault
     .quad syscall_stubs
+    .quad sysenter_entry
 
     room_for_syscall_stubs
 
@@ -396,6 +397,7 @@ syscall32_entry:
     pushq $0
     pushq $VECTOR_SYSCALL32
     jmp save_and_enter
+    sysenter_entry save_and_enter
 
     .globl boot_entry
 boot_entry:                         /* rdi: vcpu; rsp: the core's stack */

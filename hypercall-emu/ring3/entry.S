@@ -37,6 +37,7 @@ image_header:
     .quad breakpoint
     .quad page_fault
     .quad syscall_stubs
+    .quad sysenter_entry
 
     room_for_syscall_stubs
 
@@ -277,6 +278,7 @@ syscall32_entry:
     pushq $0
     pushq $VECTOR_SYSCALL32
     jmp enter_core
+    sysenter_entry enter_core
 
     .globl boot_entry
 boot_entry:                                     /* rdi: vcpu, at ring 0 on the core's stack */

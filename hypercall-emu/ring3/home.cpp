@@ -8,6 +8,7 @@
 #include "hypercall-emu/ring0/privileged.hpp"
 #include "hypercall-emu/ring3/control.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/vm_assist.hpp"
 
 extern "C" {
 [[gnu::visibility("hidden")]] extern char ring0_load_gs_fault[];
@@ -73,6 +74,9 @@ void leave_gate(Vcpu& vcpu) {
         regs.rip = regs.rcx;
         regs.rflags |= rflags::IF;
         vcpu.info64().evtchn_upcall_mask = 0;
+        if (vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl)) {
+            vcpu.iopl = 0; // of the frame: others do not come this way
+        }
         regs.vector = vector::RETURNED;
     } else if (!vcpu.kernel_mode) {
         constexpr u64 SYSCALL_LENGTH = 2;
@@ -88,8 +92,9 @@ void leave_gate(Vcpu& vcpu) {
 
 /// What the gate may do by itself until the core runs again.
 void set_gate(Vcpu& vcpu) {
+    const bool iopl_in_frames = vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl);
     const bool fast = vcpu.syscall_entry != 0 && vcpu.syscall_masks_events != 0 && vcpu.kernel_sp != 0 &&
-                      vcpu.info64().evtchn_upcall_mask == 0;
+                      vcpu.info64().evtchn_upcall_mask == 0 && !iopl_in_frames;
     const char* kernel_target = vcpu.nmi_masked != 0 ? gate_core : gate_hypercall; // the core sees the NMI's end
     const char* target = vcpu.kernel_mode ? kernel_target : fast ? gate_user_site : gate_core;
     gate_of(vcpu).target = gate_va(vcpu) + offset_in_gate(target);

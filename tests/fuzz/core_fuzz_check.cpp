@@ -149,7 +149,7 @@ void Checker::check_handlers(const Vcpu& vcpu) const {
     for (const TrapHandler& trap : vcpu.traps)
         require(is_guest_va(trap.address), "a handler in the hole", trap.address);
     for (const u64 address : {vcpu.syscall_entry, vcpu.page_fault.address, vcpu.event_callback.address,
-                              vcpu.failsafe_callback.address, vcpu.syscall32_callback.address})
+                              vcpu.failsafe_callback.address, vcpu.sysenter_callback.address, vcpu.syscall32_entry})
         require(is_guest_va(address), "a callback in the hole", address);
     require(vcpu.kernel_sp == 0 || (is_safe_stack(vcpu.kernel_sp) && vcpu.kernel_sp % 16 == 0),
             "a kernel stack that the entry stubs may not write", vcpu.kernel_sp);

@@ -32,6 +32,7 @@ protected:
                           vm.arg(callback_register64{CALLBACKTYPE_syscall32, CALLBACKF_mask_events, callback}).address),
                   0);
         EXPECT_EQ(vm.call(do_stack_switch, 0, vm.va(3).address), 0);
+        vcpu.syscall_masks_events = 1; // as CALLBACKTYPE_syscall says, for both
         vcpu.info64().evtchn_upcall_mask = 0;
     }
 
@@ -142,7 +143,7 @@ TEST_F(CompatSyscall, WithoutACallbackAndInTheKernel) {
     vcpu.kernel_mode = 1;
     (void)fault(vm, TRAP_invalid_op);
     EXPECT_TRUE(reached_handler(vm, TRAP_invalid_op));
-    vcpu.syscall32_callback = {};
+    vcpu.syscall32_entry = 0;
     Regs& regs = user_at({0x0f, 0x05}, USER32_CS);
     (void)fault(vm, TRAP_invalid_op);
     EXPECT_TRUE(reached_handler(vm, TRAP_invalid_op));

@@ -34,13 +34,15 @@ TEST_F(EntryPoints, Callbacks) {
     EXPECT_EQ(callback(CALLBACKTYPE_failsafe, code + 1, CALLBACKF_mask_events), 0);
     EXPECT_EQ(callback(CALLBACKTYPE_syscall, code + 2, CALLBACKF_mask_events), 0);
     EXPECT_EQ(callback(CALLBACKTYPE_syscall32, code + 3), 0);
-    EXPECT_EQ(callback(CALLBACKTYPE_sysenter, code + 4), -XEN_ENOSYS);
+    EXPECT_EQ(callback(CALLBACKTYPE_sysenter, code + 4, CALLBACKF_mask_events), 0);
     EXPECT_EQ(callback(CALLBACKTYPE_nmi, code + 5), 0);
     EXPECT_EQ(vm.vcpu().event_callback.address, code);
     EXPECT_TRUE(vm.vcpu().failsafe_callback.mask_events);
     EXPECT_EQ(vm.vcpu().syscall_entry, code + 2);
     EXPECT_EQ(vm.vcpu().syscall_masks_events, 1);
-    EXPECT_EQ(vm.vcpu().syscall32_callback.address, code + 3);
+    EXPECT_EQ(vm.vcpu().syscall32_entry, code + 3);
+    EXPECT_EQ(vm.vcpu().sysenter_callback.address, code + 4);
+    EXPECT_TRUE(vm.vcpu().sysenter_callback.mask_events);
     EXPECT_EQ(vm.vcpu().traps[TRAP_nmi].address, code + 5);
     EXPECT_EQ(vm.vcpu().traps[TRAP_nmi].flags, TI_IF);
     EXPECT_EQ(callback(CALLBACKTYPE_syscall, code), 0);
@@ -66,6 +68,8 @@ TEST_F(EntryPoints, CallbacksUnregister) {
     ASSERT_EQ(callback(CALLBACKTYPE_nmi, code), 0);
     EXPECT_EQ(uncallback(CALLBACKTYPE_nmi), 0);
     EXPECT_EQ(vm.vcpu().traps[TRAP_nmi].address, 0u);
+    EXPECT_EQ(uncallback(CALLBACKTYPE_sysenter), -XEN_EINVAL);
+    EXPECT_EQ(uncallback(CALLBACKTYPE_syscall32), -XEN_EINVAL);
     EXPECT_EQ(uncallback(99), -XEN_ENOSYS);
 }
 

@@ -19,7 +19,7 @@ using namespace parapet::abi;
 
 constexpr u64 STACK_PFN = 20, LIST_PFN = 3;
 
-class Delivery : public ::testing::Test {
+class NmiDelivery : public ::testing::Test {
 protected:
     FakeVm vm;
     const u64 nmi_handler = vm.va(0, 0x100).address, caller = vm.va(0, 0x800).address;
@@ -44,7 +44,7 @@ protected:
     }
 };
 
-TEST_F(Delivery, AnNmiToOneselfIsTakenOnReturn) {
+TEST_F(NmiDelivery, AnNmiToOneselfIsTakenOnReturn) {
     handle_nmis();
     EXPECT_FALSE(delivery_due(vm.vcpu()));
     ASSERT_EQ(vm.call(do_vcpu_op, VCPUOP_send_nmi, 0, 0), 0);
@@ -54,7 +54,7 @@ TEST_F(Delivery, AnNmiToOneselfIsTakenOnReturn) {
     EXPECT_FALSE(delivery_due(vm.vcpu()));
 }
 
-TEST_F(Delivery, AnNmiWaitsForTheEndOfTheOneBefore) {
+TEST_F(NmiDelivery, AnNmiWaitsForTheEndOfTheOneBefore) {
     handle_nmis();
     EXPECT_EQ(send_nmi(), 0);
     EXPECT_EQ(regs.rip, nmi_handler);
@@ -72,7 +72,7 @@ TEST_F(Delivery, AnNmiWaitsForTheEndOfTheOneBefore) {
     EXPECT_FALSE(vm.vcpu().nmi_pending);
 }
 
-TEST_F(Delivery, AnNmiWithoutAHandlerIsLost) {
+TEST_F(NmiDelivery, AnNmiWithoutAHandlerIsLost) {
     EXPECT_EQ(send_nmi(), 0);
     EXPECT_FALSE(vm.domain().dead);
     handle_nmis();
@@ -82,7 +82,7 @@ TEST_F(Delivery, AnNmiWithoutAHandlerIsLost) {
     EXPECT_EQ(regs.rip, nmi_handler);
 }
 
-TEST_F(Delivery, IretEndsAMulticall) {
+TEST_F(NmiDelivery, IretEndsAMulticall) {
     const u64 target = vm.va(0, 0x300).address;
     push_iret(target, 0x1234);
     multicall_entry64 calls[3] = {{HYPERVISOR_xen_version, 99, {}},
@@ -101,7 +101,7 @@ TEST_F(Delivery, IretEndsAMulticall) {
     EXPECT_EQ(vm.hypercall(HYPERVISOR_multicall, vm.va(LIST_PFN).address, 1), 0) << "it may begin another";
 }
 
-TEST_F(Delivery, AMulticallsResultIsAnIntEvenOfAnIret) {
+TEST_F(NmiDelivery, AMulticallsResultIsAnIntEvenOfAnIret) {
     push_iret(caller, 0x123489abcdef);
     multicall_entry64 calls[1] = {{HYPERVISOR_iret, 99, {}}};
     EXPECT_EQ(static_cast<u64>(vm.hypercall(HYPERVISOR_multicall, vm.arg(calls, LIST_PFN).address, 1)),
@@ -109,7 +109,7 @@ TEST_F(Delivery, AMulticallsResultIsAnIntEvenOfAnIret) {
     EXPECT_EQ(vm.out<multicall_entry64>(LIST_PFN).result, 0x123489abcdefu);
 }
 
-TEST_F(Delivery, AnIretThatCannotReturnEndsTheMulticallAndTheGuest) {
+TEST_F(NmiDelivery, AnIretThatCannotReturnEndsTheMulticallAndTheGuest) {
     multicall_entry64 calls[2] = {{HYPERVISOR_iret, 99, {}}, {HYPERVISOR_iret, 99, {}}};
     regs.rsp = 0x1000;
     (void)vm.hypercall(HYPERVISOR_multicall, vm.arg(calls, LIST_PFN).address, 2);
@@ -118,7 +118,7 @@ TEST_F(Delivery, AnIretThatCannotReturnEndsTheMulticallAndTheGuest) {
     EXPECT_EQ(vm.machine.requests[0].kind, doorbell::Request::crash);
 }
 
-TEST_F(Delivery, MoreMsrsThanThereIsRoomForAreABugAndNotAnOverflow) {
+TEST_F(NmiDelivery, MoreMsrsThanThereIsRoomForAreABugAndNotAnOverflow) {
     ExitWork& work = vm.vcpu().work;
     for (u32 i = 0; i < ExitWork::MAX_MSRS; i++)
         queue_msr(vm.vcpu(), 0x100 + i, i);
