@@ -55,6 +55,7 @@ user_leave_stub:
 
     .section .bss
     .balign 8
+    .globl user_saved_rsp
 user_saved_rsp:
     .skip 8
 

@@ -28,6 +28,10 @@ struct Bounce {
     u64 error;
 };
 
+/// What the guest kernel is never entered with. IOPL, VIF and VIP are never set, unless the processor is mistaken.
+constexpr u64 ENTRY_CLEARS =
+    rflags::AC | rflags::VM | rflags::RF | rflags::NT | rflags::TF | rflags::IOPL | rflags::VIF | rflags::VIP;
+
 u64 frame_rflags(const Regs& regs, bool masked) {
     return (regs.rflags & ~(rflags::IF | rflags::IOPL)) | (masked ? 0 : rflags::IF);
 }
@@ -80,7 +84,7 @@ void bounce(Vcpu& vcpu, const Bounce& to) {
     regs.cs = abi::x64::FLAT_KERNEL_CS;
     regs.ss = abi::x64::FLAT_KERNEL_SS;
     regs.rsp = sp;
-    regs.rflags &= ~(rflags::AC | rflags::VM | rflags::RF | rflags::NT | rflags::TF);
+    regs.rflags &= ~ENTRY_CLEARS;
 }
 
 bool pushes_error_code(unsigned vector) {
