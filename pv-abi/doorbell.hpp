@@ -25,7 +25,7 @@ inline constexpr uint64_t slot_va(uint64_t slot) {
 inline constexpr uint64_t M2P_SLOT_ABI = 256;   ///< where the ABI has the machine-to-physical table
 inline constexpr uint64_t M2P_SLOT_OTHER = 257; ///< where a substrate forbids slot 256 (BootInfo::m2p_va says which)
 inline constexpr uint64_t NUCLEUS_SLOT = 260;   ///< image, boot info, mailbox, per-vCPU areas, frame table
-inline constexpr uint64_t DIRECTMAP_SLOT = 261; ///< all VM memory (512 GiB at most)
+inline constexpr uint64_t DIRECTMAP_SLOT = 261; ///< the domain's memory (512 GiB at most)
 inline constexpr uint64_t GATE_SLOT = 263;      ///< system-call gate for ring 3, two pages per vCPU (home ring3)
 
 // What every entry from the guest needs lies close together: each change of root empties the TLB, and pages that share
@@ -37,6 +37,7 @@ inline constexpr uint64_t IDT_VA = NUCLEUS_VA + 0xd0000;       ///< one page, of
 inline constexpr uint64_t MAILBOX_VA = NUCLEUS_VA + 0xe0000;
 inline constexpr uint64_t VCPU_AREA_VA = NUCLEUS_VA + 0x100000;      ///< VCPU_AREA_SIZE per vCPU
 inline constexpr uint64_t CHANNEL_TABLE_VA = NUCLEUS_VA + 0x1000000; ///< event channels, 8 bytes each (MAX_PORTS)
+inline constexpr uint64_t AREA_TABLES_VA = NUCLEUS_VA + 0x40000000;  ///< the L1 tables of the vCPU areas, to be written
 inline constexpr uint64_t FRAME_TABLE_VA = NUCLEUS_VA + 0x80000000;  ///< one uint64_t per MFN
 inline constexpr uint64_t M2P_WRITABLE_VA =
     NUCLEUS_VA + 0x2000000000;                                     ///< the m2p as the nucleus writes it (supervisor)
@@ -108,7 +109,6 @@ struct BootInfo {
     uint64_t domain_first_mfn;             ///< frames of the domain: RAM at or above this, below nothing is the guest's
     uint64_t core_root_mfn;                ///< L4 of the core's own address space (home ring3)
     uint64_t stub_root_mfn;                ///< L4 the vCPUs start on: hole only
-    uint64_t nucleus_l1_mfn;               ///< L1 tables from NUCLEUS_VA to the end of the last vCPU's area, contiguous
     uint64_t zero_mfn;                     ///< a page of zeroes, never written
     uint64_t pool_first_mfn, pool_end_mfn; ///< frames for grant tables
     uint64_t tsc_khz;

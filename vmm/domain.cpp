@@ -17,6 +17,7 @@
 #include <exception>
 #include <new>
 #include <optional>
+#include <random>
 
 namespace parapet::vmm {
 
@@ -123,7 +124,9 @@ Result<Assembled> assemble(const DomainConfig& config, DomainSources& sources, d
     if (!ram) {
         return ram.error();
     }
-    NucleusPlace place = load_nucleus(*ram, {home, sources.substrate().m2p_slot, 1});
+    std::random_device random;
+    const std::uint64_t seed = std::uint64_t{random()} << 32 | random();
+    NucleusPlace place = load_nucleus(*ram, {home, sources.substrate().m2p_slot, 1, seed});
     auto built = build_domain(*ram, place, *kernel, sources.initrd(), request_from(config, pages));
     if (!built) {
         return built.error();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/nucleus_loader.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace parapet::vmm {
@@ -10,6 +11,8 @@ namespace {
 using namespace doorbell;
 
 constexpr std::uint64_t first_frame = 16; // below it nothing: a stray zero is no address of ours
+constexpr std::uint64_t scattered_frames =
+    4096; // what the nucleus's frames are drawn from; untouched ones cost nothing
 constexpr std::uint64_t pool_frames = 128;
 constexpr std::uint64_t area_frames = AREA_END / page_size;
 constexpr std::uint64_t hot_tables = (vcpu_area_va(MAX_VCPUS) - NUCLEUS_VA + 512 * page_size - 1) / page_size / 512;
@@ -99,7 +102,8 @@ void build_area(const GuestRam& ram, TableBuilder& tables, unsigned vcpu, std::u
     for (std::uint64_t window = AREA_GDT_WINDOW; window < AREA_WINDOWS_END; window += page_size) {
         tables.map(va + window, zero_mfn, 1, pte::rodata);
     }
-    tables.map(va + AREA_GDT_WINDOW + 14 * page_size, mfn + AREA_GDT / page_size, 1, pte::data);
+    // The nucleus's descriptors have their accessed bits: the processor writes none.
+    tables.map(va + AREA_GDT_WINDOW + 14 * page_size, mfn + AREA_GDT / page_size, 1, pte::rodata);
 }
 
 std::uint64_t entry_of(const ImageHeader& header, std::uint64_t vector) {
@@ -121,14 +125,48 @@ void build_idt(std::uint64_t* idt, const ImageHeader& header) {
     }
 }
 
+/// What of the nucleus the core reaches by frame number.
+struct ReachedFrames {
+    std::uint64_t shared_info_mfn, pool_first_mfn, m2p_slot;
+};
+
+/// The directmap: the domain's memory, and of the nucleus's no more than is written for the guest (shared_info, grant
+/// frames) and, to be read only, the root and the tables of the guest's m2p. So no number of a frame, however it came
+/// about, leads a write to code, descriptors, stacks or tables of the hole. Returns the first frame of the domain, in
+/// order of RAM.
+std::uint64_t map_memory(const GuestRam& ram, FrameAllocator& frames, TableBuilder& tables,
+                         const ReachedFrames& reached) {
+    const MachineLayout& layout = ram.layout();
+    const auto map = [&](std::uint64_t mfn, std::uint64_t count, std::uint64_t flags) {
+        tables.map(DIRECTMAP_VA + mfn * page_size, mfn, count, flags);
+    };
+    map(reached.shared_info_mfn, 1, pte::data);
+    map(reached.pool_first_mfn, pool_frames, pte::data);
+    map(tables.root(), 1, pte::rodata);
+    for (const std::uint64_t mfn : tables.table_frames(reached.m2p_slot)) {
+        map(mfn, 1, pte::rodata);
+    }
+    // Some of the window's own tables may have no place among the scattered frames.
+    const std::uint64_t window_tables = layout.end() / 512 / 512 + 16;
+    const std::uint64_t domain_first = (frames.next() + window_tables + 511) / 512 * 512;
+    tables.map_window(DIRECTMAP_VA, domain_first, layout.low_end(), pte::data);
+    tables.map_window(DIRECTMAP_VA, MachineLayout::high_start, std::max(layout.end(), MachineLayout::high_start),
+                      pte::data);
+    return domain_first;
+}
+
 } // namespace
 
 std::uint64_t nucleus_frames(std::uint64_t domain_frames) {
     // Frame table, m2p and host use take 18 bytes a frame, the directmap's tables 8 bytes per 2 MiB and the tables for
-    // all those about 1/512 of that; the gap below 4 GiB has entries too. The rest is fixed and below 4 MiB.
+    // all those about 1/512 of that; the gap below 4 GiB has entries too. The rest is fixed. The domain begins with a
+    // 2 MiB page of the directmap.
     const std::uint64_t entries = domain_frames + (domain_frames > MachineLayout::max_low_frames / 2 ? 262144 : 0);
     const std::uint64_t per_frame = entries * 18 / page_size;
-    return first_frame + 1024 + per_frame + per_frame / 64 + entries / 512 / 512 + 64;
+    const std::uint64_t needed =
+        first_frame + scattered_frames + per_frame + per_frame / 64 + entries / 512 / 512 * 2 +
+        pages_for(CHANNEL_TABLE_SIZE) + 1024;
+    return (needed + 511) / 512 * 512;
 }
 
 NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
@@ -138,13 +176,14 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     std::memcpy(&place.header, image.data(), sizeof(place.header));
 
     ram.keep_small(nucleus_frames(0)); // but for the tables that grow with the domain, which are written densely
-    FrameAllocator frames{first_frame};
+    FrameAllocator frames{first_frame, scattered_frames, request.seed};
     TableBuilder tables{ram, frames};
     place.stub_root_mfn = tables.root();
     const std::uint64_t nucleus_l1 = frames.take(hot_tables);
     for (std::uint64_t i = 0; i < hot_tables; i++) {
         tables.set_l1(NUCLEUS_VA + i * 512 * page_size, nucleus_l1 + i);
     }
+    tables.map(AREA_TABLES_VA, nucleus_l1, hot_tables, pte::data);
     const std::uint64_t image_mfn = load_image(ram, frames, tables, image, place.header);
     const std::uint64_t gate_mfn =
         place.header.gate_text == 0 ? 0 : image_mfn + (place.header.gate_text - NUCLEUS_VA) / page_size;
@@ -176,22 +215,21 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     // Guest RAM: a page of it is backed once a port in it is opened.
     const std::uint64_t channel_pages = pages_for(CHANNEL_TABLE_SIZE);
     tables.map(CHANNEL_TABLE_VA, frames.take(channel_pages), channel_pages, pte::data);
-    tables.map_large(DIRECTMAP_VA, 0, (layout.end() + 511) / 512, pte::data);
+    place.shared_info_mfn = frames.take();
+    const std::uint64_t pool = frames.take(pool_frames);
+    const std::uint64_t core_root = frames.take();
+    const std::uint64_t domain_first = map_memory(ram, frames, tables, {place.shared_info_mfn, pool, request.m2p_slot});
 
     // Only the guest's view of the m2p is for ring 3; all else of the hole is the nucleus's.
     for (const std::uint64_t slot : {NUCLEUS_SLOT, DIRECTMAP_SLOT}) {
         tables.set_slot_flags(slot, pte::user, 0);
     }
 
-    const std::uint64_t core_root = frames.take();
     std::memcpy(ram.frame(core_root), ram.frame(place.stub_root_mfn), page_size);
     for (const std::uint64_t slot : {NUCLEUS_SLOT, DIRECTMAP_SLOT}) {
         ram.frame_as<std::uint64_t>(core_root)[slot] |= pte::user;
     }
-    place.shared_info_mfn = frames.take();
-    const std::uint64_t pool = frames.take(pool_frames);
-
-    place.domain_first = frames.next();
+    place.domain_first = domain_first;
     place.boot = ram.frame_as<BootInfo>(boot_mfn);
     place.mailbox = ram.frame_as<Mailbox>(mailbox_mfn);
     place.m2p = ram.frame_as<std::uint64_t>(m2p_mfn);
@@ -210,7 +248,6 @@ NucleusPlace load_nucleus(const GuestRam& ram, const NucleusRequest& request) {
     boot.domain_first_mfn = place.domain_first_mfn;
     boot.core_root_mfn = core_root;
     boot.stub_root_mfn = place.stub_root_mfn;
-    boot.nucleus_l1_mfn = nucleus_l1;
     boot.zero_mfn = zero_mfn;
     boot.pool_first_mfn = pool;
     boot.pool_end_mfn = pool + pool_frames;

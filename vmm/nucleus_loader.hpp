@@ -36,6 +36,7 @@ struct NucleusRequest {
     doorbell::Home home = doorbell::Home::ring0;
     std::uint64_t m2p_slot = doorbell::M2P_SLOT_ABI;
     unsigned nr_vcpus = 1;
+    std::uint64_t seed = 0; ///< of where the nucleus's frames come to lie: to be drawn at random for each start
 };
 
 /// Frames of RAM that the nucleus needs for a domain of `domain_frames`.

@@ -66,6 +66,7 @@ user_rflags:                      // what user mode starts with: IF
 
     .section .bss
     .balign 8
+    .globl user_saved_rsp
 user_saved_rsp:
     .skip 8
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned kernel_stack_pages = 4;
 constexpr uint64_t user_ro = pte_present | pte_user | pte_accessed;
-constexpr uint64_t user_rw = user_ro | pte_write | pte_dirty;
+constexpr uint64_t user_rw = user_ro | pte_write | pte_dirty | pte_nx;
 
 unsigned char* code = nullptr;
 unsigned char* data = nullptr;
@@ -42,6 +42,10 @@ uint64_t user_root_mfn() {
 
 void* user_data_page() {
     return data;
+}
+
+void* user_code_page() {
+    return code;
 }
 
 uint64_t make_user_root() {

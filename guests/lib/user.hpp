@@ -18,8 +18,9 @@ inline constexpr uint64_t user_hole = 0x500000;
 long user_init();
 
 [[nodiscard]] uint64_t user_root_mfn();
-/// The kernel's view of the data page.
+/// The kernel's view of the data page and of the code page.
 [[nodiscard]] void* user_data_page();
+[[nodiscard]] void* user_code_page();
 /// A further user root with the same contents, pinned; its frame, or 0.
 [[nodiscard]] uint64_t make_user_root();
 

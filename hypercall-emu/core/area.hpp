@@ -15,9 +15,7 @@ inline u64 area_va(const Vcpu& vcpu, u64 offset) {
 
 /// The L1 entry that maps the page at an offset in the area. The tables of all areas are contiguous.
 inline Pte* area_slot(const Vcpu& vcpu, u64 offset) {
-    const Domain& domain = *vcpu.domain;
-    return domain.machine->table(Mfn{domain.boot->nucleus_l1_mfn}) +
-           (area_va(vcpu, offset) - doorbell::NUCLEUS_VA) / PAGE_SIZE;
+    return vcpu.domain->area_tables + (area_va(vcpu, offset) - doorbell::NUCLEUS_VA) / PAGE_SIZE;
 }
 
 /// Flags of such a mapping: for ring 0 only.

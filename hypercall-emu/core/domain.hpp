@@ -83,6 +83,7 @@ struct Domain {
     u64 free_head;           ///< MFN of the first free frame, ~0: none; see free_frames.hpp
     u64 pool_next, pool_end; ///< MFNs the nucleus may take for grant frames and the like
     u64 vm_assist;
+    Pte* area_tables;      ///< L1 tables from NUCLEUS_VA to the end of the last vCPU's area, contiguous
     u64 hole_template[16]; ///< L4 entries 256..271 of every root
     Clock clock;
     Channel* channels;   ///< NR_CHANNELS, zeroed; memory that is backed where it is used

@@ -61,6 +61,7 @@ void connect_machine(Machine& machine, Domain& domain, Vcpu& vcpu, const doorbel
     domain.host_use = reinterpret_cast<const doorbell::HostUse*>(doorbell::HOST_USE_VA);
     domain.m2p = reinterpret_cast<u64*>(doorbell::M2P_WRITABLE_VA);
     domain.channels = reinterpret_cast<Channel*>(doorbell::CHANNEL_TABLE_VA);
+    domain.area_tables = reinterpret_cast<Pte*>(doorbell::AREA_TABLES_VA);
     for (u64 slot = doorbell::HOLE_FIRST_SLOT; slot <= doorbell::HOLE_LAST_SLOT; slot++) {
         domain.hole_template[slot - doorbell::HOLE_FIRST_SLOT] = machine.table(Mfn{boot.stub_root_mfn})[slot].raw;
     }

@@ -29,6 +29,10 @@ struct Bounce {
     u64 error;
 };
 
+/// What the guest kernel is never entered with. IOPL, VIF and VIP are never set, unless the processor is mistaken.
+constexpr u64 ENTRY_CLEARS =
+    rflags::AC | rflags::VM | rflags::RF | rflags::NT | rflags::TF | rflags::IOPL | rflags::VIF | rflags::VIP;
+
 /// IOPL is the guest's only where it asked to see it there: the processor's own is always 0.
 u64 frame_rflags(const Vcpu& vcpu, bool masked) {
     const u64 iopl =
@@ -84,7 +88,7 @@ void bounce(Vcpu& vcpu, const Bounce& to) {
     regs.cs = abi::x64::FLAT_KERNEL_CS;
     regs.ss = abi::x64::FLAT_KERNEL_SS;
     regs.rsp = sp;
-    regs.rflags &= ~(rflags::AC | rflags::VM | rflags::RF | rflags::NT | rflags::TF);
+    regs.rflags &= ~ENTRY_CLEARS;
 }
 
 bool pushes_error_code(unsigned vector) {

@@ -42,8 +42,8 @@
 #define RFLAGS_ALWAYS 0x202
 /* What a program may set in its flags by popf: CF, PF, AF, ZF, SF, TF, DF, OF, NT, AC, ID. */
 #define RFLAGS_PROGRAM 0x244dd5
-/* Cleared when the guest kernel is entered: TF, NT, RF, VM, AC. */
-#define RFLAGS_ENTRY_CLEARS 0x74100
+/* Cleared when the guest kernel is entered: TF, IOPL, NT, RF, VM, AC, VIF, VIP. */
+#define RFLAGS_ENTRY_CLEARS 0x1f7100
 
 #define REG_RAX 80
 #define REG_RCX 88
@@ -133,7 +133,8 @@ static_assert(offsetof(abi::iret_context, cs) == IRET_CS && offsetof(abi::iret_c
 static_assert(offsetof(abi::iret_context, rsp) == IRET_RSP && offsetof(abi::iret_context, ss) == IRET_SS);
 static_assert(abi::HYPERVISOR_iret == HYPERCALL_IRET);
 static_assert((rflags::IOPL | rflags::VM | rflags::VIF | rflags::VIP) == RFLAGS_DENIED);
-static_assert((rflags::TF | rflags::NT | rflags::RF | rflags::VM | rflags::AC) == RFLAGS_ENTRY_CLEARS);
+static_assert((rflags::TF | rflags::IOPL | rflags::NT | rflags::RF | rflags::VM | rflags::AC | rflags::VIF |
+               rflags::VIP) == RFLAGS_ENTRY_CLEARS);
 static_assert((rflags::IF | rflags::FIXED) == RFLAGS_ALWAYS);
 static_assert(rflags::PROGRAM == RFLAGS_PROGRAM);
 static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, flags) == OFF_WORK_FLAGS);

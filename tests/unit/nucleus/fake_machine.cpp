@@ -155,7 +155,7 @@ FakeVm::FakeVm(const FakeVmOptions& options)
     boot.domain_first_mfn = FIRST_MFN;
     boot.stub_root_mfn = STUB_ROOT_MFN;
     boot.zero_mfn = ZERO_MFN;
-    boot.nucleus_l1_mfn = NUCLEUS_L1_MFN;
+    domain_->area_tables = reinterpret_cast<Pte*>(memory_ + NUCLEUS_L1_MFN * PAGE_SIZE);
     boot.pool_first_mfn = POOL_FIRST_MFN;
     boot.pool_end_mfn = POOL_END_MFN;
     boot.tsc_khz = options.tsc_khz;

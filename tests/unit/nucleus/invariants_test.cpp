@@ -120,7 +120,7 @@ private:
     void count_descriptors(u32 vcpu, std::vector<Held>& held) {
         const u64 area = doorbell::vcpu_area_va(vcpu) - doorbell::NUCLEUS_VA;
         for (u64 at = area + doorbell::AREA_GDT_WINDOW; at < area + doorbell::AREA_WINDOWS_END; at += PAGE_SIZE) {
-            const Pte entry = vm_.machine.table({FakeVm::NUCLEUS_L1_MFN})[at / PAGE_SIZE];
+            const Pte entry = vm_.domain().area_tables[at / PAGE_SIZE];
             if (!entry.present() || entry.mfn() == Mfn{FakeVm::ZERO_MFN})
                 continue;
             held[entry.mfn().number].add(FrameType::descriptor);

@@ -18,7 +18,7 @@ TEST_P(EverySize, NucleusFitsIntoItsBound) {
         layout.frames = nucleus_frames(pages) + pages;
         auto ram = GuestRam::create(layout);
         ASSERT_TRUE(ram) << ram.error().message;
-        const NucleusPlace place = load_nucleus(*ram, {home, M2P_SLOT_ABI, 1});
+        const NucleusPlace place = load_nucleus(*ram, {home, M2P_SLOT_ABI, 1, pages});
         EXPECT_LE(place.domain_first, nucleus_frames(pages));
         // As the nucleus takes frames before any is known to lie beyond the gap.
         EXPECT_LE(place.domain_first, MachineLayout::max_low_frames);

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random instructions in user mode, 64-bit and compatibility code by turns, with registers that like the hypervisor's
+// addresses. Whatever they do, this kernel is told and goes on. On the command line: seed=N, seconds=N (3).
+#include <initializer_list>
+
+#include "guests/lib/console.hpp"
+#include "guests/lib/events.hpp"
+#include "guests/lib/hypercall.hpp"
+#include "guests/lib/kernel.hpp"
+#include "guests/lib/memory.hpp"
+#include "guests/lib/shutdown.hpp"
+#include "guests/lib/time.hpp"
+#include "guests/lib/traps.hpp"
+#include "guests/lib/user.hpp"
+
+namespace parapet::guest {
+
+namespace {
+
+struct Registers {
+    uint64_t general[15];
+    uint64_t rip, cs, rflags, rsp, ss;
+};
+
+constexpr uint64_t tick_ns = 1'000'000;
+constexpr uint64_t program_flags = 0x244dd5; // CF PF AF ZF SF TF DF OF NT AC ID
+
+enum Outcome : uint64_t { called = 0xca11, trapped, interrupted };
+uint64_t by_vector[vector_count], calls, ticks, state;
+bool in_user = false, compat_iret = false;
+
+uint64_t random() { // xorshift64*
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return state * 0x2545f4914f6cdd1d;
+}
+
+[[noreturn]] void broken(const char* what, uint64_t value) {
+    print("verdict: FAIL random_code: %s %lx\n", what, value);
+    shutdown(SHUTDOWN_crash);
+}
+
+void judge(uint64_t cs, uint64_t rflags) {
+    if ((cs & 3) != 3 || (cs >> 32) != 0) {
+        broken("user mode with cs", cs);
+    }
+    if ((rflags & ~(program_flags | 0x10000)) != 0x202) { // RF, which a fault sets
+        broken("user mode with flags", rflags);
+    }
+}
+
+void on_trap(TrapFrame& frame) {
+    if (!in_user || !frame.from_user()) {
+        print_frame(frame);
+        broken("the kernel faulted, vector", frame.vector);
+    }
+    judge(frame.cs, frame.rflags);
+    by_vector[frame.vector]++;
+    in_user = false;
+    user_leave(trapped);
+}
+
+void on_event(TrapFrame& frame) {
+    events_dispatch();
+    if (in_user && frame.from_user()) {
+        judge(frame.cs, frame.rflags);
+        ticks++;
+        in_user = false;
+        user_leave(interrupted);
+    }
+}
+
+// What random bytes seldom hit: the ways into the kernel and what changes how they are taken.
+constexpr unsigned char pieces[][4] = {
+    {0x0f, 0x05, 0x90, 0x90}, {0x0f, 0x34, 0x90, 0x90}, {0xcd, 0x80, 0x90, 0x90}, {0xcd, 0x82, 0x90, 0x90},
+    {0xcc, 0x90, 0x90, 0x90}, {0xf1, 0x90, 0x90, 0x90}, {0x8e, 0xd0, 0x0f, 0x05}, {0x8e, 0xd1, 0xcc, 0x90},
+    {0x8e, 0xd1, 0xf1, 0x90}, {0x8e, 0xd0, 0x0f, 0x34}, {0x17, 0x0f, 0x05, 0x90}, {0x9d, 0x90, 0x90, 0x90},
+    {0x48, 0xcf, 0x90, 0x90}, {0xcb, 0x90, 0x90, 0x90}, {0x48, 0xcb, 0x90, 0x90}, {0x0f, 0x01, 0xd0, 0x90},
+    {0x0f, 0x01, 0xf8, 0x90}, {0x0f, 0x00, 0xd8, 0x90}, {0x0f, 0x20, 0xc0, 0x90}, {0x0f, 0x22, 0xd8, 0x90},
+    {0xff, 0xe0, 0x90, 0x90}, {0xff, 0xe1, 0x90, 0x90}, {0xff, 0x28, 0x90, 0x90}, {0x48, 0x89, 0xc4, 0x90},
+    {0x0f, 0xa2, 0x90, 0x90}, {0x0f, 0x0b, 0x0f, 0xa2}, {0xe4, 0x60, 0x90, 0x90}, {0xf4, 0x90, 0x90, 0x90},
+};
+
+uint64_t some_address() {
+    // Where Parapet and the ABI have things (docs/architecture.md), each of these and a little beside it.
+    constexpr uint64_t places[] = {0,
+                                   user_code,
+                                   user_data,
+                                   user_stack_top,
+                                   HYPERVISOR_VIRT_START,
+                                   0xffff820000000000,
+                                   0xffff820000101000,
+                                   0xffff828000000000,
+                                   0xffff838000000000,
+                                   0xffff838000001000,
+                                   0x00007ffffffff000,
+                                   0x0000800000000000,
+                                   virt_base};
+    const uint64_t place = places[random() % (sizeof(places) / sizeof(places[0]))];
+    return random() % 4 == 0 ? random() : place + (random() % 3 == 0 ? random() % 256 - 128 : 0);
+}
+
+/// QEMU's emulator (the laptop rig) takes IRET of compatibility code with VM in the flags' word into virtual-8086 mode,
+/// whatever its ring, with IOPL and a CS of ring 0: no processor does in long mode. So it has none, unless iret=1 is
+/// given.
+void without_iret(unsigned char* code, uint64_t length) {
+    constexpr unsigned char iret = 0xcf;
+    for (uint64_t at = 0; at < length; at++) {
+        code[at] = code[at] == iret ? 0x90 : code[at];
+    }
+}
+
+void make_code(unsigned char* code, uint64_t length) {
+    for (uint64_t at = 0; at + 4 <= length;) {
+        if (random() % 3 == 0) {
+            memcpy(code + at, pieces[random() % (sizeof(pieces) / sizeof(pieces[0]))], 4);
+            at += 4;
+        } else {
+            code[at++] = static_cast<unsigned char>(random() >> 32);
+        }
+    }
+}
+
+} // namespace
+
+extern "C" {
+uint64_t random_enter(const Registers* registers);
+extern char random_entry[];
+[[noreturn]] void random_left(uint64_t result, uint64_t cs, uint64_t rflags) {
+    if (!in_user) {
+        broken("a system call of nobody", cs);
+    }
+    judge(cs, rflags);
+    calls++;
+    in_user = false;
+    user_leave(result);
+}
+}
+
+namespace {
+
+bool start() {
+    for (unsigned vector = 0; vector < 32; vector++) {
+        set_trap_handler(vector, on_trap);
+    }
+    for (const unsigned vector : {vector_int80, vector_failsafe}) {
+        set_trap_handler(vector, on_trap);
+    }
+    set_trap_handler(vector_event, on_event);
+    if (user_init() != 0) {
+        return false;
+    }
+    for (const auto type : {CALLBACKTYPE_syscall, CALLBACKTYPE_syscall32, CALLBACKTYPE_sysenter}) {
+        callback_register request{static_cast<uint16_t>(type), CALLBACKF_mask_events, address_of(random_entry)};
+        (void)hypercall(__HYPERVISOR_callback_op, CALLBACKOP_register, &request); // SYSENTER's only where there is one
+    }
+    const long port = bind_virq(VIRQ_TIMER);
+    vcpu_set_periodic_timer_t period{tick_ns};
+    return port >= 0 && unmask_port(static_cast<evtchn_port_t>(port)) == 0 &&
+           vcpu_op(VCPUOP_set_periodic_timer, 0, &period) == 0;
+}
+
+void round(bool compat) {
+    Registers with;
+    for (uint64_t& word : with.general) {
+        word = some_address();
+    }
+    if (random() % 4 == 0) {
+        with.general[0] = random() % 2 == 0 ? FLAT_USER_SS : random() % 65536; // for `mov ss`
+    }
+    with.rip = user_code + random() % 4000;
+    with.cs = compat ? FLAT_USER_CS32 : FLAT_USER_CS;
+    with.rflags = 0x202 | (random() & program_flags & ~0x100ul);
+    with.rsp = random() % 4 == 0 ? some_address() : user_stack_top - random() % 512;
+    with.ss = FLAT_USER_SS;
+    in_user = true;
+    (void)random_enter(&with);
+    mask_events();
+}
+
+} // namespace
+
+int guest_main() {
+    const uint64_t seed = command_line_number("seed", 1), seconds = command_line_number("seconds", 3);
+    compat_iret = command_line_number("iret", 0) != 0;
+    state = seed * 0x9e3779b97f4a7c15 + 1;
+    if (!start()) {
+        print("verdict: FAIL random_code: no user mode\n");
+        return 1;
+    }
+    uint64_t rounds = 0;
+    auto* code = static_cast<unsigned char*>(user_code_page());
+    bool compat = false;
+    for (const uint64_t end = now_ns() + seconds * 1'000'000'000; now_ns() < end; rounds++) {
+        if (rounds % 16 == 0) { // entered at several places, a page of code is used well
+            compat = !compat;
+            make_code(code, page_size);
+            if (compat && !compat_iret) {
+                without_iret(code, page_size);
+            }
+        }
+        round(compat);
+    }
+    vcpu_op(VCPUOP_stop_periodic_timer, 0, nullptr);
+    print("random_code: seed %lu, %lu rounds: %lu system calls, %lu ticks; exceptions by vector:", seed, rounds, calls,
+          ticks);
+    for (unsigned vector = 0; vector < vector_count; vector++) {
+        if (by_vector[vector] != 0) {
+            print(" %u:%lu", vector, by_vector[vector]);
+        }
+    }
+    print("\nverdict: PASS random_code\n");
+    return 0;
+}
+
+} // namespace parapet::guest
