@@ -307,6 +307,7 @@ TEST_F(HostileTest, OtherDevicesGoOn) {
 TEST_F(HostileTest, AnIndexThatJumpsToAndFro) {
     begin();
     std::atomic<bool> over = false;
+    std::atomic<unsigned> kicks = 0;
     std::thread racer{[&] {
         for (std::uint32_t turn = 0; !over; ++turn) {
             frontend->word(0).store(turn % 2);
@@ -314,11 +315,15 @@ TEST_F(HostileTest, AnIndexThatJumpsToAndFro) {
             frontend->word(12).store(turn * 7);
             if (turn % 64 == 0) {
                 guest.kick(frontend->port);
+                ++kicks;
             }
         }
     }};
-    std::this_thread::sleep_for(200ms);
-    guest.on_io([] {}); // the I/O thread has time for others
+    for (unsigned turn = 0; turn < 20; ++turn) {
+        const unsigned before = kicks;
+        EXPECT_TRUE(guest.run_until([&] { return kicks > before + 10; }));
+        guest.on_io([] {}); // the I/O thread has time for others
+    }
     over = true;
     racer.join();
     EXPECT_TRUE(disconnect());

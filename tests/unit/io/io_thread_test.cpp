@@ -36,6 +36,19 @@ void signal(int fd) {
     ASSERT_EQ(write(fd, &one, sizeof(one)), static_cast<ssize_t>(sizeof(one)));
 }
 
+/// Waits for what another thread does, but not for ever.
+template <typename Condition>
+bool eventually(Condition condition) {
+    const auto until = std::chrono::steady_clock::now() + 30s;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > until) {
+            return false;
+        }
+        std::this_thread::sleep_for(1ms);
+    }
+    return true;
+}
+
 class IoThreadTest : public testing::Test {
 protected:
     static constexpr std::size_t frames = 2048; // 8 MiB
@@ -231,13 +244,10 @@ TEST_F(IoThreadTest, HandsOtherPortsOnAlsoAfterUnbinding) {
     io->call([&] { io->bind_port(3, [&] { io->unbind_port(3); }); });
     ring(3);
     io->call([] {});
-    while (io->statistics().doorbells == 0) {
-        std::this_thread::sleep_for(1ms);
-    }
+    ASSERT_TRUE(eventually([&] { return io->statistics().doorbells != 0; }));
+    EXPECT_EQ(others.load(), 0U) << "it was bound";
     ring(3);
-    while (others.load() != 3) {
-        std::this_thread::sleep_for(1ms);
-    }
+    EXPECT_TRUE(eventually([&] { return others.load() == 3; }));
 }
 
 TEST_F(IoThreadTest, KnowsWhichPortsAreFree) {

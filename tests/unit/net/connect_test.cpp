@@ -182,7 +182,16 @@ TEST(NetConnect, ReconnectsManyTimes) {
 TEST(NetConnect, DisconnectsUnconnected) {
     MemoryEndpoint endpoint;
     NetGuest guest{endpoint, VifSpec{}};
-    guest.disconnect();
+    unsigned done = 0;
+    guest.backend->disconnect([&] { ++done; });
+    guest.backend->disconnect([&] { ++done; });
+    EXPECT_TRUE(eventually(guest.control, [&] { return done == 2; }));
+    EXPECT_EQ(guest.grants.in_use(), 0u);
+    guest.rx.put(abi::netif_rx_request{0, 0, NetGuest::rx_mfn});
+    (void)guest.rx.push();
+    guest.connect(); // and is none the worse for it
+    endpoint.put(*guest.io, plain_frame(80, 1));
+    EXPECT_EQ(guest.frame().bytes, plain_frame(80, 1));
     guest.disconnect();
 }
 
