@@ -35,7 +35,8 @@ namespace {
 constexpr int allowed[] = {
     // bytes of what is open
     SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(lseek),
-    SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(close), // waiting
+    SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(close),
+    // waiting
     SCMP_SYS(poll), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(eventfd2),
     SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(futex),
     SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall),
@@ -50,7 +51,8 @@ constexpr int allowed[] = {
     // threads and signals
     SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(exit), SCMP_SYS(exit_group),
     SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(gettid), SCMP_SYS(getpid),
-    SCMP_SYS(geteuid), // time and chance
+    SCMP_SYS(geteuid),
+    // time and chance
     SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom)};
 
 /// What no fault of ours leads to: whoever calls these has taken the process over.
