@@ -34,14 +34,12 @@ namespace {
 /// Calls that are allowed whatever their arguments.
 constexpr int allowed[] = {
     // bytes of what is open
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
-    SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(lseek), SCMP_SYS(fsync),
-    SCMP_SYS(fdatasync), SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(close), SCMP_SYS(dup),
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(preadv), SCMP_SYS(lseek),
+    SCMP_SYS(fstat), SCMP_SYS(fstatfs), SCMP_SYS(close),
     // waiting
-    SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait),
-    SCMP_SYS(epoll_pwait), SCMP_SYS(eventfd2), SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(pipe),
-    SCMP_SYS(pipe2), SCMP_SYS(futex), SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(sched_yield),
-    SCMP_SYS(restart_syscall),
+    SCMP_SYS(poll), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(eventfd2),
+    SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(pipe), SCMP_SYS(pipe2), SCMP_SYS(futex),
+    SCMP_SYS(nanosleep), SCMP_SYS(clock_nanosleep), SCMP_SYS(sched_yield), SCMP_SYS(restart_syscall),
     // the I/O thread's ring, which is restricted itself (backends/io/restricted_ring.hpp); no new one
     SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
     // clients of the control socket, which is open already: no socket(), bind() or connect()
@@ -52,10 +50,10 @@ constexpr int allowed[] = {
     SCMP_SYS(brk), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mincore),
     // threads and signals
     SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(sched_getaffinity), SCMP_SYS(exit), SCMP_SYS(exit_group),
-    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(gettid),
-    SCMP_SYS(getpid), SCMP_SYS(geteuid), SCMP_SYS(membarrier),
+    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(gettid), SCMP_SYS(getpid),
+    SCMP_SYS(geteuid),
     // time and chance
-    SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom)};
+    SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(getrandom)};
 
 /// What no fault of ours leads to: whoever calls these has taken the process over.
 constexpr int deadly[] = {SCMP_SYS(execve),
@@ -86,7 +84,7 @@ struct Request {
         name, #name                                                                                                    \
     }
 
-constexpr Request of_system[] = {REQUEST(KVM_CREATE_VM), REQUEST(KVM_CHECK_EXTENSION), REQUEST(KVM_GET_VCPU_MMAP_SIZE)};
+constexpr Request of_system[] = {REQUEST(KVM_CREATE_VM), REQUEST(KVM_GET_VCPU_MMAP_SIZE)};
 constexpr Request of_vm[] = {REQUEST(KVM_SET_IDENTITY_MAP_ADDR),
                              REQUEST(KVM_SET_TSS_ADDR),
                              REQUEST(KVM_CREATE_IRQCHIP),
@@ -156,7 +154,6 @@ void add_conditional(SeccompFilter& rules) {
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(tgkill), {argument_is(0, static_cast<scmp_datum_t>(::getpid()))},
               "its own threads");
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), {argument_is(0, PR_SET_NAME)}, "PR_SET_NAME");
-    rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_setaffinity), {argument_is(0, 0)}, "of the thread itself");
     // Of the calling thread (backends/io/scheduling.hpp).
     rules.add(SCMP_ACT_ALLOW, SCMP_SYS(sched_getscheduler), {argument_is(0, 0)}, "of the thread itself");
     for (const scmp_datum_t policy : {SCHED_OTHER, SCHED_BATCH}) {
