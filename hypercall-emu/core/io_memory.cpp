@@ -154,7 +154,10 @@ bool access_io_memory(Vcpu& vcpu, GuestVa va) {
     if ((write && !mapping.writable) || !code64 || !fetch_instruction(vcpu, insn))
         return false;
     mark_accessed(vcpu, mapping.walk, write);
-    return write ? emulate_write(vcpu, insn, va) : emulate_read(vcpu, insn, va);
+    if (!write && emulate_read(vcpu, insn, va))
+        return true;
+    // Where an instruction reads and writes, QEMU's emulated processor may tell of the reading.
+    return mapping.writable && emulate_write(vcpu, insn, va);
 }
 
 } // namespace parapet::nucleus

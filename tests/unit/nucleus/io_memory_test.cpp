@@ -156,6 +156,9 @@ TEST_F(IoMemory, WritesOfEveryWidthGoNowhere) {
     EXPECT_EQ(regs().rax, ONES);
     EXPECT_TRUE(run({0xf0, 0x83, 0x0f, 0x01}, WRITE_FAULT)); // lock orl $1,(%rdi)
     EXPECT_NE(regs().rflags & rflags::SF, 0u);
+    regs().rax = 7;
+    EXPECT_TRUE(run({0xf0, 0x48, 0x0f, 0xc1, 0x07}, READ_FAULT)); // lock xadd %rax,(%rdi), as QEMU tells of it
+    EXPECT_EQ(regs().rax, ONES);
     EXPECT_TRUE(run({0xaa}, WRITE_FAULT)); // stos
     EXPECT_EQ(slot().raw, before) << "marked as the processor would, and nothing else";
 }
