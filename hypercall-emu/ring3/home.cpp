@@ -19,6 +19,7 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern char gate_user_site[];
 [[gnu::visibility("hidden")]] extern char gate_hypercall[];
 [[gnu::visibility("hidden")]] extern char gate_core[];
+[[gnu::visibility("hidden")]] extern char gate_kernel_core[];
 [[gnu::visibility("hidden")]] extern char core_entry_call[];
 [[gnu::visibility("hidden")]] extern char core_entry_fault[];
 [[gnu::visibility("hidden")]] extern char gate_iret_site_end[];
@@ -60,7 +61,8 @@ u64 offset_in_gate(const char* label) {
 
 /// In which mode the guest ran, as the stubs know it: they change the gate's data with the root.
 bool gate_in_kernel_mode(Vcpu& vcpu) {
-    return gate_of(vcpu).target == gate_va(vcpu) + offset_in_gate(gate_hypercall);
+    const u64 offset = gate_of(vcpu).target - gate_va(vcpu);
+    return offset == offset_in_gate(gate_hypercall) || offset == offset_in_gate(gate_kernel_core);
 }
 
 /// The guest was in the gate. Its int3 for the core is a SYSCALL. In user mode anything else is undone up to the
@@ -95,7 +97,7 @@ void set_gate(Vcpu& vcpu) {
     const bool iopl_in_frames = vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl);
     const bool fast = vcpu.syscall_entry != 0 && vcpu.syscall_masks_events != 0 && vcpu.kernel_sp != 0 &&
                       vcpu.info64().evtchn_upcall_mask == 0 && !iopl_in_frames;
-    const char* kernel_target = vcpu.nmi_masked != 0 ? gate_core : gate_hypercall; // the core sees the NMI's end
+    const char* kernel_target = vcpu.nmi_masked != 0 ? gate_kernel_core : gate_hypercall; // the core sees the NMI's end
     const char* target = vcpu.kernel_mode ? kernel_target : fast ? gate_user_site : gate_core;
     gate_of(vcpu).target = gate_va(vcpu) + offset_in_gate(target);
     control_of(vcpu).gate_frame.rsp = vcpu.kernel_sp;

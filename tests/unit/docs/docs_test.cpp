@@ -78,6 +78,7 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"IDT_VA", IDT_VA},
         {"MAILBOX_VA", MAILBOX_VA},
         {"VCPU_AREA_VA", VCPU_AREA_VA},
+        {"CHANNEL_TABLE_VA", CHANNEL_TABLE_VA},
         {"AREA_TABLES_VA", AREA_TABLES_VA},
         {"FRAME_TABLE_VA", FRAME_TABLE_VA},
         {"M2P_WRITABLE_VA", M2P_WRITABLE_VA},
