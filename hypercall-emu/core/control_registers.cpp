@@ -57,9 +57,6 @@ Emulation read_control_register(Vcpu& vcpu, unsigned number, u64& value) {
     case 4:
         value = vcpu.cr4 | CR4_SHOWN;
         return Emulation::done;
-    case 8: // no task priority: the guest has no local APIC
-        value = 0;
-        return Emulation::done;
     default:
         return Emulation::refused;
     }
@@ -81,8 +78,6 @@ Emulation write_control_register(Vcpu& vcpu, unsigned number, u64 value) {
     case 4: // bits that are not the guest's are dropped without a word, as Xen does
         vcpu.cr4 = (value & cr4_guest_bits(*vcpu.domain)) | CR4_SHOWN;
         return Emulation::done;
-    case 8:
-        return value == 0 ? Emulation::done : Emulation::refused;
     default:
         return Emulation::refused;
     }

@@ -8,6 +8,7 @@
 #include "hypercall-emu/core/tlb.hpp"
 #include "pv-abi/cpuid.hpp"
 #include "pv-abi/sched.hpp"
+#include "pv-abi/trap.hpp"
 
 namespace parapet::nucleus {
 
@@ -17,15 +18,15 @@ constexpr u64 LOW = 0xffffffff;
 constexpr u64 CR0_TS = 1 << 3;
 
 /// dr4 and dr5 are other names of dr6 and dr7, unless CR4.DE says that they are none. See debug_registers.cpp.
+bool has_debug_register(const Vcpu& vcpu, unsigned number) {
+    return number < 8 && ((number != 4 && number != 5) || (vcpu.cr4 & CR4_DE) == 0);
+}
+
+/// Precondition: there is one of that number.
 Emulation read_debug_register(const Vcpu& vcpu, unsigned number, u64& value) {
     constexpr u64 DR6_ONES = 0xffff0ff0, DR7_ONES = 0x400;
-    if (number == 4 || number == 5) {
-        if ((vcpu.cr4 & CR4_DE) != 0)
-            return Emulation::refused;
+    if (number == 4 || number == 5)
         number += 2;
-    }
-    if (number > 7)
-        return Emulation::refused;
     value = vcpu.dr[number];
     if (number == 6)
         value |= DR6_ONES;
@@ -36,6 +37,9 @@ Emulation read_debug_register(const Vcpu& vcpu, unsigned number, u64& value) {
 
 /// 0x0f20-0x0f23: mov between a general and a control or debug register.
 Emulation move_system_register(Vcpu& vcpu, const Instruction& insn) {
+    constexpr u16 DEBUG_REGISTER = 1;
+    if ((insn.opcode & DEBUG_REGISTER) != 0 && !has_debug_register(vcpu, insn.reg))
+        return Emulation::undefined;
     u64& general = general_register(*vcpu.regs, insn.rm);
     switch (insn.opcode) {
     case 0x0f20:
@@ -58,7 +62,7 @@ Emulation read_time_stamp(Vcpu& vcpu, bool with_aux) {
     return Emulation::done;
 }
 
-/// The group of 0x0f01: xgetbv, xsetbv, rdtscp, swapgs, lgdt and others by ModRM; smsw, lmsw and invlpg by `reg`.
+/// The group of 0x0f01: xgetbv, xsetbv, rdtscp, swapgs, lgdt and others by ModRM; smsw and invlpg by `reg`.
 Emulation group_0f01(Vcpu& vcpu, const Instruction& insn) {
     Regs& regs = *vcpu.regs;
     const u64 pair = (regs.rdx << 32) | (regs.rax & LOW);
@@ -83,12 +87,6 @@ Emulation group_0f01(Vcpu& vcpu, const Instruction& insn) {
             return Emulation::refused;
         write_register(regs, insn.rm, insn.operand_size, true, value);
         return Emulation::done;
-    case 6: { // lmsw: the low four bits; PE cannot be cleared
-        if (insn.has_memory || read_control_register(vcpu, 0, value) != Emulation::done)
-            return Emulation::refused;
-        const u64 low = general_register(regs, insn.rm) & 0xf;
-        return write_control_register(vcpu, 0, (value & ~0xeULL) | low);
-    }
     case 7: // invlpg
         if (!insn.has_memory)
             return Emulation::refused;
@@ -111,8 +109,7 @@ Emulation kernel_instruction(Vcpu& vcpu, const Instruction& insn) {
         if (read_control_register(vcpu, 0, value) != Emulation::done)
             return Emulation::refused;
         return write_control_register(vcpu, 0, value & ~CR0_TS);
-    case 0x0f08: // invd, wbinvd: the caches of this VM are coherent without our doing
-    case 0x0f09:
+    case 0x0f09: // wbinvd: the caches of this VM are coherent without our doing
         return Emulation::done;
     case 0x0f20:
     case 0x0f21:
@@ -175,11 +172,19 @@ bool emulate_privileged(Vcpu& vcpu) {
     if (!fetch_instruction(vcpu, insn) || insn.lock)
         return false;
     const Emulation outcome = emulate_one(vcpu, insn);
-    if (outcome == Emulation::refused)
+    switch (outcome) {
+    case Emulation::refused:
         return false;
-    if (outcome == Emulation::done)
+    case Emulation::undefined:
+        deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
+        return true;
+    case Emulation::done:
         finish_instruction(vcpu, insn.length);
-    return true;
+        return true;
+    case Emulation::again:
+        return true;
+    }
+    return false;
 }
 
 bool emulate_forced_cpuid(Vcpu& vcpu) {

@@ -8,9 +8,10 @@
 namespace parapet::nucleus {
 
 enum class Emulation : u8 {
-    refused, ///< nothing changed: the fault is the guest's
-    done,    ///< go on behind the instruction
-    again,   ///< a repeated instruction has more to do, or rip is already where it should be
+    refused,   ///< nothing changed: the fault is the guest's
+    undefined, ///< nothing changed: the guest's fault is #UD, whatever the processor gave
+    done,      ///< go on behind the instruction
+    again,     ///< a repeated instruction has more to do, or rip is already where it should be
 };
 
 /// Fetch and decode the instruction at rip, in 64-bit mode. False: not readable or not known.

@@ -41,11 +41,10 @@ TEST(Emulate, ControlRegisterReads) {
     EXPECT_EQ(regs.rbx, 0x1234567u);
     ASSERT_TRUE(emulated(vm, {0x0f, 0x20, 0xdb})); // mov %cr3,%rbx
     EXPECT_EQ(regs.rbx, vm.mfn(vm.l4_pfn()).address());
-    ASSERT_TRUE(emulated(vm, {0x0f, 0x20, 0xe0}));       // mov %cr4,%rax
-    EXPECT_NE(regs.rax & (1 << 5), 0u);                  // PAE
-    ASSERT_TRUE(emulated(vm, {0x44, 0x0f, 0x20, 0xc0})); // mov %cr8,%rax
-    EXPECT_EQ(regs.rax, 0u);
-    EXPECT_FALSE(emulated(vm, {0x0f, 0x20, 0xc8})); // cr1
+    ASSERT_TRUE(emulated(vm, {0x0f, 0x20, 0xe0}));        // mov %cr4,%rax
+    EXPECT_NE(regs.rax & (1 << 5), 0u);                   // PAE
+    EXPECT_FALSE(emulated(vm, {0x44, 0x0f, 0x20, 0xc0})); // mov %cr8,%rax: no local APIC
+    EXPECT_FALSE(emulated(vm, {0x0f, 0x20, 0xc8}));       // cr1
 }
 
 TEST(Emulate, OnlyTsOfCr0Changes) {
@@ -111,7 +110,18 @@ TEST(Emulate, DebugRegisters) {
     ASSERT_TRUE(emulated(vm, {0x0f, 0x21, 0xe9})); // dr5 is dr7
     EXPECT_EQ(regs.rcx, 0x400u);
     vm.vcpu().cr4 |= 1 << 3;
-    EXPECT_FALSE(emulated(vm, {0x0f, 0x21, 0xe9}));
+    guest_at(vm, {0x0f, 0x21, 0xe9}); // dr5, which there is not any more
+    (void)fault(vm, abi::TRAP_gp_fault);
+    EXPECT_TRUE(reached_handler(vm, abi::TRAP_invalid_op));
+    guest_at(vm, {0x44, 0x0f, 0x21, 0xc0}); // dr8
+    (void)fault(vm, abi::TRAP_gp_fault);
+    EXPECT_TRUE(reached_handler(vm, abi::TRAP_invalid_op));
+}
+
+TEST(Emulate, LeavesToTheGuestWhatXenDoes) {
+    FakeVm vm;
+    EXPECT_FALSE(emulated(vm, {0x0f, 0x01, 0xf0})); // lmsw %ax
+    EXPECT_FALSE(emulated(vm, {0x0f, 0x08}));       // invd
 }
 
 TEST(Emulate, WritesSegmentBases) {
