@@ -98,6 +98,7 @@ void test() {
         expect_result(update_va_mapping(va, own, UVMF_INVLPG), 0, "back to memory");
         page[0] = 1;
         expect_result(write_entry(entry_machine_address(va), make_pte(mfn, io_flags)), 0, "mmu_update");
+        expect_result(mmuext_mfn(MMUEXT_TLB_FLUSH_LOCAL, 0), 0, "flush");
         check_all(page, buffer);
         expect_result(write_entry(entry_machine_address(va), own), 0, "back to memory, mmu_update");
         expect_result(mmuext_mfn(MMUEXT_TLB_FLUSH_LOCAL, 0), 0, "flush");
