@@ -132,7 +132,8 @@ TEST_F(Delivery, SystemCallsOfBothWidths) {
 
     set_kernel_mode(vcpu, false);
     regs.rip = rip;
-    vcpu.syscall32_callback = {HANDLERS + 0x308, true};
+    vcpu.syscall32_entry = HANDLERS + 0x308;
+    vcpu.syscall_masks_events = 1; // of both widths
     vm.enter(vector::SYSCALL32);
     EXPECT_EQ(regs.rip, HANDLERS + 0x308);
     EXPECT_EQ(frame(KERNEL_STACK_PFN, 3)[2], rip);
