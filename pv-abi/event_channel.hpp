@@ -21,7 +21,6 @@ inline constexpr unsigned EVTCHNOP_reset = 10;
 inline constexpr unsigned EVTCHNOP_init_control = 11;
 inline constexpr unsigned EVTCHNOP_expand_array = 12;
 inline constexpr unsigned EVTCHNOP_set_priority = 13;
-inline constexpr unsigned EVTCHNOP_reset_cont = 14; // a reset that goes on
 
 // Virtual interrupts: V per vCPU, G one per domain.
 inline constexpr unsigned VIRQ_TIMER = 0;

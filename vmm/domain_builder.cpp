@@ -24,6 +24,17 @@ std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
     return (value + unit - 1) / unit * unit;
 }
 
+/// Where a block of 512 frames has its own PFNs as its machine frames, it changes places with a neighbour.
+void move_blocks_off_their_pfns(std::vector<std::uint64_t>& order) {
+    for (std::uint64_t pfn = 0; pfn + 512 <= order.size(); pfn += 512) {
+        if (order[pfn] == pfn && order.size() >= 1024) {
+            const std::uint64_t other = pfn + 1024 <= order.size() ? pfn + 512 : pfn - 512;
+            const auto block = order.begin() + static_cast<std::ptrdiff_t>(pfn);
+            std::swap_ranges(block, block + 512, order.begin() + static_cast<std::ptrdiff_t>(other));
+        }
+    }
+}
+
 /// The machine frame of each PFN. Never the identity by accident: blocks of 512 frames in falling order, or at random.
 std::vector<std::uint64_t> choose_frames(const MachineLayout& layout, std::uint64_t first, std::uint64_t pages,
                                          std::uint64_t seed) {
@@ -40,6 +51,9 @@ std::vector<std::uint64_t> choose_frames(const MachineLayout& layout, std::uint6
     }
     for (std::uint64_t& frame : order) {
         frame = layout.mfn_of(first + frame);
+    }
+    if (seed == 0) {
+        move_blocks_off_their_pfns(order);
     }
     return order;
 }

@@ -163,9 +163,8 @@ std::uint64_t nucleus_frames(std::uint64_t domain_frames) {
     // 2 MiB page of the directmap.
     const std::uint64_t entries = domain_frames + (domain_frames > MachineLayout::max_low_frames / 2 ? 262144 : 0);
     const std::uint64_t per_frame = entries * 18 / page_size;
-    const std::uint64_t needed =
-        first_frame + scattered_frames + per_frame + per_frame / 64 + entries / 512 / 512 * 2 +
-        pages_for(CHANNEL_TABLE_SIZE) + 1024;
+    const std::uint64_t needed = first_frame + scattered_frames + per_frame + per_frame / 64 + entries / 512 / 512 * 2 +
+                                 pages_for(CHANNEL_TABLE_SIZE) + 1024;
     return (needed + 511) / 512 * 512;
 }
 

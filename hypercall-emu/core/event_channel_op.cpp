@@ -11,6 +11,9 @@
 namespace parapet::nucleus {
 namespace {
 
+/// A reset that goes on, as Xen numbers it for itself: only a continuation has it.
+constexpr unsigned EVTCHNOP_reset_cont = 14;
+
 /// Xen's numbers for a domain that was given no interrupt: below this it is refused, from this on it does not exist.
 constexpr u32 NR_PIRQS = 256;
 
@@ -289,7 +292,7 @@ Status reset(Vcpu& vcpu, GuestVa arg, abi::domid_t dom, bool resumed) {
         (void)close_port(domain, port);
         if (preemption_due(vcpu)) {
             domain.next_reset = port;
-            return continue_hypercall(vcpu, {abi::EVTCHNOP_reset_cont, arg.address});
+            return continue_hypercall(vcpu, {EVTCHNOP_reset_cont, arg.address});
         }
     }
     domain.next_reset = 0;
@@ -341,9 +344,9 @@ Status event_channel_op(Vcpu& vcpu, u64 command, GuestVa arg) {
     case abi::EVTCHNOP_unmask:
         return with<abi::evtchn_unmask>(vcpu, arg, [&](const auto& op) { return unmask(domain, op.port); });
     case abi::EVTCHNOP_reset:
-    case abi::EVTCHNOP_reset_cont:
+    case EVTCHNOP_reset_cont:
         return with<abi::evtchn_reset>(
-            vcpu, arg, [&](const auto& op) { return reset(vcpu, arg, op.dom, command == abi::EVTCHNOP_reset_cont); });
+            vcpu, arg, [&](const auto& op) { return reset(vcpu, arg, op.dom, command == EVTCHNOP_reset_cont); });
     case abi::EVTCHNOP_init_control:
         return init_control(vcpu, arg);
     case abi::EVTCHNOP_expand_array:

@@ -6,6 +6,7 @@
 #include "hypercall-emu/core/checks.hpp"
 #include "hypercall-emu/core/descriptor.hpp"
 #include "hypercall-emu/core/grant_table.hpp"
+#include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/msr.hpp"
 #include "pv-abi/arch.hpp"
@@ -98,6 +99,10 @@ void Checker::before_store(Pte* slot, Pte value) {
     const u64 index = (reinterpret_cast<u64>(slot) & (PAGE_SIZE - 1)) / sizeof(Pte);
     if (level == 4 && index >= doorbell::HOLE_FIRST_SLOT && index <= doorbell::HOLE_LAST_SLOT)
         return;
+    if (level == 1 && is_io_memory(world_.domain(), value.mfn())) {
+        require((value.raw & Pte::USER) == 0, "an entry of I/O memory is in reach of ring 3", table, index, value.raw);
+        return;
+    }
     const u64 number = value.mfn().number;
     require(number < world_.nr_frames() && world_.domain().frames.guest_may_map({number}),
             "an entry of a live table points at what is not the domain's", table, index, value.raw);

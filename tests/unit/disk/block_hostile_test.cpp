@@ -380,7 +380,7 @@ TEST_F(HostileTest, NodesThatAreWrong) {
     refused_with("ring-ref");
     node("ring-ref", std::to_string(ring.refs[0]));
     refused_with("event-channel");
-    for (const char* port : {"0", "4096", "-1", "4294967296", "5 ", ""}) {
+    for (const char* port : {"0", "131072", "-1", "4294967296", "5 ", ""}) {
         node("event-channel", port);
         refused_with("event-channel");
     }

@@ -59,7 +59,7 @@ TEST(NetConnect, RefusesBadNodes) {
     refused("tx-ring-ref", "1000", "tx-ring-ref 1000 is refused"); // never granted
     refused("rx-ring-ref", "99999", "rx-ring-ref 99999 is refused");
     refused("event-channel", "", "event-channel is missing");
-    refused("event-channel", "4096", "event-channel is missing or no number up to 4095");
+    refused("event-channel", "131072", "event-channel is missing or no number up to 131071");
     refused("multi-queue-num-queues", "0", "multi-queue-num-queues");
     refused("multi-queue-num-queues", "2", "multi-queue-num-queues is no number from 1 to 1");
     guest.no_node("multi-queue-num-queues");

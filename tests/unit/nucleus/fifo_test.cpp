@@ -14,6 +14,8 @@
 namespace parapet::nucleus::test {
 namespace {
 
+constexpr unsigned EVTCHNOP_reset_cont = 14; // as a continuation has it
+
 using namespace parapet::abi;
 
 class Fifo : public ::testing::Test {

@@ -626,6 +626,7 @@ TEST(Invariants, TheRingsOfTheHostAreNeverTables) {
     domain->host_use = vm.domain().host_use;
     domain->m2p = vm.domain().m2p;
     domain->channels = vm.domain().channels;
+    domain->area_tables = vm.domain().area_tables;
     vcpu.regs = &regs;
     doorbell::BootInfo boot = vm.boot;
     boot.domain.store_mfn = vm.mfn(200).number;
