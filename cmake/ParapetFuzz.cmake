@@ -3,7 +3,7 @@
 # whole build's compiler with -DPARAPET_FUZZ=ON, or beside g++ where clang is installed. A short run, always the same, is
 # the test NAME_short.
 option(PARAPET_FUZZ "Build libFuzzer targets (clang only)" OFF)
-find_program(PARAPET_FUZZ_CXX NAMES clang++-14 clang++)
+find_program(PARAPET_FUZZ_CXX NAMES clang++-14 clang++-19 clang++)
 # Its run-time library is a package of its own (libclang-rt-14-dev).
 if(PARAPET_FUZZ_CXX)
   execute_process(COMMAND ${PARAPET_FUZZ_CXX} -print-file-name=lib/linux/libclang_rt.fuzzer-x86_64.a
