@@ -5,7 +5,7 @@
 # among SRCS) are reported to the program, as -fsanitize-coverage=trace-loads has it. With NO_SHORT_RUN the caller adds its
 # own test of ${NAME_PROGRAM}, which is empty where nothing is built.
 option(PARAPET_FUZZ "Build libFuzzer targets (clang only)" OFF)
-find_program(PARAPET_FUZZ_CXX NAMES clang++-14 clang++)
+find_program(PARAPET_FUZZ_CXX NAMES clang++-14 clang++-19 clang++)
 # Its run-time library is a package of its own (libclang-rt-14-dev).
 if(PARAPET_FUZZ_CXX)
   execute_process(COMMAND ${PARAPET_FUZZ_CXX} -print-file-name=lib/linux/libclang_rt.fuzzer-x86_64.a

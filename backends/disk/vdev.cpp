@@ -2,6 +2,7 @@
 #include "backends/disk/vdev.hpp"
 
 #include <charconv>
+#include <cstdint>
 #include <limits>
 #include <optional>
 #include <utility>

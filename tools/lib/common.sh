@@ -8,16 +8,16 @@ PARAPET_CACHE=${PARAPET_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/parapet}
 PYTHON3=/usr/bin/python3 # Debian's, whatever else stands in PATH
 export PARAPET_TOP PARAPET_CACHE
 
-# What a build of everything and its tests need, as Debian 12 names it.
+# What a build of everything and its tests need, as Debian names it; of A|B the first that this release has.
 PARAPET_BUILD_PACKAGES=(
     gcc g++ cmake ninja-build ccache pkg-config python3 util-linux
     passt
     libgtest-dev libxen-dev libc6-dev linux-libc-dev
-    libboost-program-options1.81-dev liburing-dev libseccomp-dev
+    'libboost-program-options1.81-dev|libboost-program-options-dev' liburing-dev libseccomp-dev
     zlib1g-dev libbz2-dev liblzma-dev liblzo2-dev liblz4-dev libzstd-dev libxxhash-dev libmd-dev
     libnbd-dev nbdkit qemu-utils fio
 )
-PARAPET_LINT_PACKAGES=(clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck)
+PARAPET_LINT_PACKAGES=('clang-14|clang-19' 'libclang-rt-14-dev|libclang-rt-19-dev' 'clang-tidy-14|clang-tidy-19' clang-format-14 shellcheck)
 # Disk images: making them, and reading what they boot.
 PARAPET_DISK_PACKAGES=(grub-common e2fsprogs xfsprogs btrfs-progs fdisk)
 # What a rig run needs beyond that.
@@ -47,15 +47,37 @@ apt_lists() {
     fi
 }
 
-# need_packages PKG...: installs what is missing, quietly.
+# is_installed PKG
+is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+# check_release PKG...: where the host is no Debian, whose package names these are, says what they are needed for. Set
+# PARAPET_PACKAGES=installed there once their equivalents are.
+check_release() {
+    local id name
+    # shellcheck source=/dev/null
+    { read -r id && read -r name; } < <(. /etc/os-release 2>/dev/null; printf '%s\n' "${ID:-unknown}" "${PRETTY_NAME:-this system}")
+    if [ "$id" != debian ] || ! command -v apt-get >/dev/null; then
+        die "$name is not Debian 12 or 13, so nothing is installed here by itself. Install its equivalents of: ${*%%|*}" \
+            "- then run this again with PARAPET_PACKAGES=installed in the environment"
+    fi
+}
+
+# need_packages PKG...: installs what is missing, quietly. Of "A|B" it takes what is installed, or the first that the
+# mirror has.
 need_packages() {
-    local pkg log missing=()
-    for pkg in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$pkg" 2>/dev/null)" = installed ] || missing+=("$pkg")
+    local entry pkg log missing=()
+    [ "${PARAPET_PACKAGES:-}" != installed ] || return 0
+    for entry in "$@"; do
+        for pkg in ${entry//|/ }; do
+            ! is_installed "$pkg" || continue 2
+        done
+        missing+=("$entry")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    say "installing ${missing[*]}"
+    check_release "${missing[@]}"
     apt_lists
+    mapfile -t missing < <(first_available "${missing[@]}")
+    say "installing ${missing[*]}"
     log=$(mktemp)
     # Stale lists name files that the mirror has dropped: then update once and try again.
     if ! apt_install "${missing[@]}" >"$log" 2>&1; then
@@ -67,6 +89,16 @@ need_packages() {
         fi
     fi
     rm -f "$log"
+}
+# first_available A|B...: of each, the first package that apt has, or the last where it has none (and apt says so).
+first_available() {
+    local entry pkg
+    for entry in "$@"; do
+        for pkg in ${entry//|/ }; do
+            [ -z "$(apt-cache madison "$pkg" 2>/dev/null)" ] || break
+        done
+        printf '%s\n' "$pkg"
+    done
 }
 apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive \
