@@ -62,7 +62,7 @@ begin32 user32_bound
     movl $9, %eax
     movl $0, (%edi)
     movl $5, 4(%edi)
-piece32 user32_bound, boundl %eax, (%edi)
+piece32 user32_bound, .byte 0x62, 0x07           /* bound (%edi), %eax, which clang does not assemble */
 
 begin32 user32_ud2
 piece32 user32_ud2, ud2
