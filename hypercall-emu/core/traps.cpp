@@ -358,7 +358,7 @@ Status do_iret(Vcpu& vcpu, const HypercallArgs&) {
         set_kernel_mode(vcpu, false);
     }
     if (vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl)) {
-        vcpu.iopl = (frame.rflags & rflags::IOPL) >> rflags::IOPL_SHIFT;
+        vcpu.iopl = static_cast<u32>((frame.rflags & rflags::IOPL) >> rflags::IOPL_SHIFT);
     }
     regs.rip = frame.rip;
     regs.cs = (frame.cs & 0xffff) | 3;

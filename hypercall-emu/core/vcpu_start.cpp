@@ -89,7 +89,7 @@ Status read_registers(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
                          .rflags = (user.rflags & 0xcd5) | rflags::IF | rflags::FIXED,
                          .rsp = user.rsp,
                          .ss = ring3_selector(user.ss)};
-    target.iopl = (user.rflags & rflags::IOPL) >> rflags::IOPL_SHIFT;
+    target.iopl = static_cast<u32>((user.rflags & rflags::IOPL) >> rflags::IOPL_SHIFT);
     return 0;
 }
 

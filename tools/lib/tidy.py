@@ -37,6 +37,12 @@ def dependencies(build):
     return found
 
 
+def object_of(entry):
+    """What the command writes; CMake before 3.27 does not say it by itself."""
+    words = entry["command"].split()
+    return words[words.index("-o") + 1]
+
+
 def key_of(entry, files, common):
     digest = hashlib.sha256(common)
     digest.update(entry["command"].encode())
@@ -70,7 +76,7 @@ def main():
         entry = commands.get(os.path.abspath(source))
         if entry is None:
             continue
-        files = read.get(entry["output"])
+        files = read.get(object_of(entry))
         # Without dependencies nothing is known of it: it is checked, and not remembered.
         key = key_of(entry, files, common) if files else None
         if key is not None and (cache / key).exists():
