@@ -6,8 +6,14 @@
 
 namespace parapet::cli {
 
-/// Where no kernel is named: fills in kernel, initrds and command line from `boot_image`. Adds `append` in any case.
-/// Call it once, before any thread is started. What the user should know goes to standard error.
+/// Where no kernel is named: fills in kernel, initrds and command line from the first of `boot_disks` that boots. Adds
+/// `append` in any case. Call it once, before any thread is started. What the user should know goes to standard error.
 [[nodiscard]] Result<void> complete_boot_options(RunOptions& options);
+
+/// Before a first reboot: what the disk boots the second time, where that is something else.
+void take_next_boot(RunOptions& options);
+
+/// `parapet boot-files`.
+int show_boot_files(const RunOptions& options);
 
 } // namespace parapet::cli
