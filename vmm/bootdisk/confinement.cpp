@@ -26,6 +26,7 @@ constexpr int allowed[] = {SCMP_SYS(read),
                            SCMP_SYS(pread64),
                            SCMP_SYS(lseek),
                            SCMP_SYS(close),
+                           SCMP_SYS(ftruncate), // of what is open for writing: the memory files
                            SCMP_SYS(fstat),
                            SCMP_SYS(newfstatat),
                            SCMP_SYS(statfs),

@@ -114,7 +114,11 @@ std::vector<Volume> parse_volumes(std::string_view text) {
         // The UUID stands last; a label may hold anything.
         const std::size_t uuid =
             line.rfind(", UUID ") != std::string_view::npos ? line.rfind(", UUID ") + 7 : line.rfind(" UUID ") + 6;
-        Volume volume{std::string{name}, std::string{between(line, "Label `", "'")}, {}};
+        const std::string_view type = between(line, "Filesystem type ", " ");
+        Volume volume{std::string{name},
+                      std::string{between(line, "Label `", "'")},
+                      {},
+                      type == "ext*" ? "ext2" : std::string{type.substr(0, type.find(','))}};
         if (line.rfind(" UUID ") != std::string_view::npos) {
             volume.uuid = line.substr(uuid, line.find(' ', uuid) - uuid);
         }
@@ -143,7 +147,8 @@ std::string GrubImage::name_of(const FilePlace& place) const {
     return "(" + volumes_.at(place.volume).name + ")" + place.path;
 }
 
-Result<GrubImage::Answer> GrubImage::run(const char* command, const std::string& argument, int fd, std::size_t most) {
+Result<GrubImage::Answer> GrubImage::run(const char* command, const std::string& argument, int fd, std::size_t most,
+                                         std::uint64_t offset, std::uint64_t length) {
     if (++runs_ > max_runs) {
         return Error{"it takes too many steps to find out what it boots"};
     }
@@ -152,7 +157,10 @@ Result<GrubImage::Answer> GrubImage::run(const char* command, const std::string&
     if (!complaint.open() || !output.open()) {
         return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
     }
-    const char* const arguments[] = {"grub-fstest", image_.c_str(), command, "--", argument.c_str(), nullptr};
+    const std::string skip = "--skip=" + std::to_string(offset);
+    const std::string take = "--length=" + std::to_string(length);
+    const char* const arguments[] = {"grub-fstest", image_.c_str(), command,          skip.c_str(),
+                                     take.c_str(),  "--",           argument.c_str(), nullptr};
     const pid_t child = fork();
     if (child < 0) {
         return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
@@ -177,7 +185,10 @@ Result<GrubImage::Answer> GrubImage::run(const char* command, const std::string&
 }
 
 std::optional<std::string> GrubImage::read(const FilePlace& place) {
-    auto answer = run("cat", name_of(place), -1, max_text);
+    if (place.volume >= volumes_.size()) {
+        return std::nullopt;
+    }
+    auto answer = run("cat", name_of(place), -1, max_text, place.offset, place.length);
     if (!answer || answer->status != 0 || answer->output.size() > max_text) {
         return std::nullopt;
     }
@@ -185,6 +196,9 @@ std::optional<std::string> GrubImage::read(const FilePlace& place) {
 }
 
 std::vector<std::string> GrubImage::list(const FilePlace& place) {
+    if (place.volume >= volumes_.size()) {
+        return {};
+    }
     std::string name = name_of(place);
     name += name.ends_with('/') ? "" : "/";
     const auto known = listings_.find(name);
@@ -213,12 +227,15 @@ bool GrubImage::exists(const FilePlace& place) {
 }
 
 Result<std::uint64_t> GrubImage::copy(const FilePlace& place, int fd, std::uint64_t limit) {
+    if (place.volume >= volumes_.size()) {
+        return Error{"lies on a device that is not on this disk"};
+    }
     struct stat before {};
     struct stat after {};
     if (fstat(fd, &before) != 0) {
         return Error{std::string{"cannot be copied: "} + std::strerror(errno)};
     }
-    const auto answer = run("cat", name_of(place), fd, 0);
+    const auto answer = run("cat", name_of(place), fd, 0, place.offset, place.length);
     if (!answer) {
         return answer.error();
     }
@@ -233,6 +250,18 @@ Result<std::uint64_t> GrubImage::copy(const FilePlace& place, int fd, std::uint6
         return Error{"is empty"};
     }
     return size;
+}
+
+std::optional<std::string> GrubImage::read_sectors(const std::string& device, std::uint64_t first,
+                                                   std::uint32_t count) {
+    if (!is_on_the_disk(device) || count == 0 || count > max_text / 512) {
+        return std::nullopt;
+    }
+    auto answer = run("cat", "(" + device + ")" + std::to_string(first) + "+" + std::to_string(count), -1, max_text);
+    if (!answer || answer->status != 0 || answer->output.size() != std::size_t{count} * 512) {
+        return std::nullopt;
+    }
+    return std::move(answer->output);
 }
 
 } // namespace parapet::bootdisk

@@ -23,6 +23,8 @@ public:
     [[nodiscard]] std::vector<std::string> list(const FilePlace& place) override;
     [[nodiscard]] bool exists(const FilePlace& place) override;
     [[nodiscard]] Result<std::uint64_t> copy(const FilePlace& place, int fd, std::uint64_t limit) override;
+    [[nodiscard]] std::optional<std::string> read_sectors(const std::string& device, std::uint64_t first,
+                                                          std::uint32_t count) override;
 
 private:
     struct Answer {
@@ -32,8 +34,10 @@ private:
 
     explicit GrubImage(std::string image) : image_{std::move(image)} {}
 
-    /// With `fd` the program writes there; otherwise its output is collected, up to `most` bytes.
-    Result<Answer> run(const char* command, const std::string& argument, int fd, std::size_t most);
+    /// With `fd` the program writes there; otherwise its output is collected, up to `most` bytes. `offset` and `length`
+    /// cut a part out of a file, as in FilePlace.
+    Result<Answer> run(const char* command, const std::string& argument, int fd, std::size_t most,
+                       std::uint64_t offset = 0, std::uint64_t length = 0);
     [[nodiscard]] std::string name_of(const FilePlace& place) const;
 
     std::string image_;
