@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sources of the nucleus core, relative to hypercall-emu/: for the nucleus image and for the hosted library alike.
 set(NUCLEUS_CORE_SOURCES
+  core/compat_syscall.cpp
   core/control_registers.cpp
   core/cpuid.cpp
   core/decode.cpp

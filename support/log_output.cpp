@@ -62,6 +62,7 @@ struct LogOutput::State {
     bool at_line_start = true; ///< of what is in the queue
     bool broken = false;       ///< nothing will be taken any more
     bool has_thread = false, ended = false;
+    bool resting = false; ///< the thread is to end when it has nothing to do
     bool writing = false; ///< somebody is in write_out(), and takes what comes meanwhile
 
     [[nodiscard]] bool has_lost() const { return lost_lines != 0 || lost_part; }
@@ -127,8 +128,10 @@ struct LogOutput::State {
         (void)::pthread_setname_np(::pthread_self(), "log");
         std::unique_lock lock{mutex};
         for (;;) {
-            filled.wait(lock, [this] { return ended || (!done() && !writing); });
+            filled.wait(lock, [this] { return ended || resting || (!done() && !writing); });
             if (done()) {
+                has_thread = false;
+                emptied.notify_all();
                 return;
             }
             write_out(lock);
@@ -189,6 +192,16 @@ bool LogOutput::flush(std::chrono::milliseconds patience) {
         }
     }
     return true;
+}
+
+bool LogOutput::rest(std::chrono::milliseconds patience) {
+    State& state = *state_;
+    std::unique_lock lock{state.mutex};
+    state.resting = true;
+    state.filled.notify_one();
+    const bool rests = state.emptied.wait_for(lock, patience, [&] { return !state.has_thread; });
+    state.resting = false;
+    return rests;
 }
 
 LogOutput& LogOutput::standard_error() {

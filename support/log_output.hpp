@@ -37,6 +37,10 @@ public:
     /// False: some is left; then the next one waits only if some of it has been taken since.
     bool flush(std::chrono::milliseconds patience = usual_patience);
 
+    /// Ends the thread, when all is written, until the next line comes; for who needs a process without threads. False:
+    /// some is left after `patience`, and the thread stays.
+    bool rest(std::chrono::milliseconds patience = usual_patience);
+
     /// Of this process; flushed when that exits.
     static LogOutput& standard_error();
 

@@ -135,7 +135,7 @@ Result<void> set_up(const KvmSystem& system, KvmVcpu& vcpu, std::uint64_t root) 
     start.rip = PROBE_KERNEL_VA + offset_of(probe_start);
     start.rsp = kernel_data_va + PROBE_FIRST_FRAME;
     start.star = std::uint64_t{kernel_cs} << 32;
-    start.lstar = start.cstar = PROBE_KERNEL_VA + offset_of(probe_lstar);
+    start.syscall.lstar = start.syscall.cstar = PROBE_KERNEL_VA + offset_of(probe_lstar);
     return set_long_mode(vcpu, start);
 }
 

@@ -11,7 +11,7 @@ using namespace doorbell;
 
 constexpr std::uint64_t cr0_value = 0x80050033; // PG AM WP NE ET MP PE
 constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 1 << 10, cr4_osxsave = 1 << 18;
-constexpr std::uint64_t efer_value = 0xd01; // NXE LMA LME SCE
+constexpr std::uint64_t efer_long_mode = 0xd00, efer_sce = 1; // NXE LMA LME
 constexpr std::uint32_t msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_cstar = 0xc0000083, msr_sfmask = 0xc0000084;
 constexpr std::uint32_t msr_kvm_pv_eoi = 0x4b564d04; // Linux, Documentation/virt/kvm/x86/msr.rst
 constexpr std::uint64_t sfmask_value = 0x47700;      // AC NT IOPL DF IF TF
@@ -55,7 +55,7 @@ Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start) {
     sregs.cr0 = cr0_value;
     sregs.cr3 = start.root;
     sregs.cr4 = cr4_pae | cr4_osfxsr | cr4_osxmmexcpt | (start.xcr0 != 0 ? cr4_osxsave : 0);
-    sregs.efer = efer_value;
+    sregs.efer = efer_long_mode | (start.syscall.enabled ? efer_sce : 0);
     sregs.apic_base |= 0xc00; // enabled, x2APIC
     if (::ioctl(vcpu.fd(), KVM_SET_SREGS, &sregs) != 0) {
         return kvm_error("start in long mode");
@@ -69,8 +69,10 @@ Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start) {
             return kvm_error("enable vector state");
         }
     }
-    if (auto set = vcpu.set_msrs(
-            {{msr_star, start.star}, {msr_lstar, start.lstar}, {msr_cstar, start.cstar}, {msr_sfmask, sfmask_value}});
+    if (auto set = vcpu.set_msrs({{msr_star, start.star},
+                                  {msr_lstar, start.syscall.lstar},
+                                  {msr_cstar, start.syscall.cstar},
+                                  {msr_sfmask, sfmask_value}});
         !set) {
         return set.error();
     }
@@ -85,6 +87,15 @@ Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start) {
     kvm_mp_state runnable{KVM_MP_STATE_RUNNABLE};
     (void)::ioctl(vcpu.fd(), KVM_SET_MP_STATE, &runnable);
     return {};
+}
+
+SyscallSetup syscall_setup(const ImageHeader& header, unsigned id, const Substrate& substrate) {
+    const std::uint64_t stub = syscall_stub_va(header, id);
+    if (substrate.syscall_arrival == SyscallArrival::ring0) {
+        return {.enabled = true, .lstar = stub, .cstar = stub + SYSCALL32_STUB_OFFSET};
+    }
+    // A SYSCALL that stays at ring 3 goes through the gate, where the home has one.
+    return {.enabled = false, .lstar = header.gate_text != 0 ? gate_va(id) : stub, .cstar = 0};
 }
 
 Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
@@ -106,10 +117,7 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     start.rsp = area + AREA_CORE_STACK_END;
     start.rdi = area;
     start.star = std::uint64_t{0xe023} << 48 | std::uint64_t{NUCLEUS_CS} << 32;
-    // A SYSCALL that stays at ring 3 goes through the gate, which is there for it.
-    const bool gate = place.header.gate_text != 0 && substrate.syscall_arrival == SyscallArrival::page_fault;
-    start.lstar = gate ? gate_va(id) : syscall_stub_va(place.header, id);
-    start.cstar = syscall_stub_va(place.header, id) + SYSCALL32_STUB_OFFSET;
+    start.syscall = syscall_setup(place.header, id, substrate);
     // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
     start.xcr0 = substrate.vm_xcr0;
     if (auto set = set_long_mode(vcpu, start); !set) {

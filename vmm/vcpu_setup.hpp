@@ -9,6 +9,15 @@
 
 namespace parapet::vmm {
 
+/// How SYSCALL is set up. Where ring 3 runs natively it does not ask EFER.SCE; but what the host emulates (SYSCALL of
+/// compatibility code, or in the shadow of `mov ss`) does, and would go to ring 0 at LSTAR, or at CSTAR cut to 32 bits,
+/// on the program's own stack. So it is off there: the program gets #UD (hypercall-emu/core/compat_syscall.cpp). Should
+/// it arrive nevertheless, then at 0, where a program cannot map anything.
+struct SyscallSetup {
+    bool enabled = true; ///< EFER.SCE
+    std::uint64_t lstar = 0, cstar = 0;
+};
+
 /// Selectors and addresses of a start at ring 0 with interrupts off. The descriptors are already in the tables.
 struct LongModeStart {
     struct Table {
@@ -20,10 +29,13 @@ struct LongModeStart {
     Table gdt, idt;
     std::uint64_t root = 0; ///< CR3
     std::uint64_t rip = 0, rsp = 0, rdi = 0;
-    std::uint64_t star = 0, lstar = 0, cstar = 0;
+    std::uint64_t star = 0;
+    SyscallSetup syscall;
     std::uint64_t xcr0 = 0; ///< 0: no XSAVE
 };
 Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start);
+
+[[nodiscard]] SyscallSetup syscall_setup(const doorbell::ImageHeader& header, unsigned id, const Substrate& substrate);
 
 /// At the nucleus's boot entry.
 Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,

@@ -3,6 +3,7 @@
 
 #include "backends/disk/vdev.hpp"
 #include "pv-abi/doorbell.hpp"
+#include "support/base_name.hpp"
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -50,7 +51,7 @@ xenbus::Nodes BlockBackend::frontend_nodes() const {
 }
 
 xenbus::Nodes BlockBackend::backend_nodes() const {
-    return {{"params", params_},
+    return {{"params", base_name(params_)}, // the guest reads it: no path of the host
             {"dev", name_},
             {"type", "phy"},
             {"mode", spec_.read_only || target_->geometry().read_only ? "r" : "w"},

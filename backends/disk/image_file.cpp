@@ -2,6 +2,7 @@
 #include "backends/disk/image_file.hpp"
 
 #include "backends/disk/image_format.hpp"
+#include "support/file_status.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,12 +10,15 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
+#include <iterator>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <memory>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <utility>
 
@@ -128,7 +132,18 @@ Result<void> measure_device(ImageFile& image, const struct stat& status) {
     return {};
 }
 
+/// Those on which fstat() asks a server (or a program, with FUSE); by their magic numbers in statfs(2).
+bool is_remote(int fd) {
+    constexpr std::uint32_t remote[] = {NFS_SUPER_MAGIC,  SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC,  SMB2_SUPER_MAGIC,
+                                        CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, V9FS_MAGIC,        CODA_SUPER_MAGIC,
+                                        FUSE_SUPER_MAGIC, AFS_FS_MAGIC,    OCFS2_SUPER_MAGIC, 0x01161970 /* GFS2 */};
+    struct statfs status {};
+    return ::fstatfs(fd, &status) == 0 && std::find(std::begin(remote), std::end(remote),
+                                                    static_cast<std::uint32_t>(status.f_type)) != std::end(remote);
+}
+
 void measure_file(ImageFile& image, const struct stat& status) {
+    image.remote = is_remote(image.main.get()) && ::lseek(image.main.get(), 0, SEEK_SET) == 0;
     Geometry& geometry = image.geometry;
     geometry.bytes = static_cast<std::uint64_t>(status.st_size);
     geometry.physical_block = status.st_blksize >= 4096 ? 4096 : 512;
@@ -142,7 +157,7 @@ void measure_file(ImageFile& image, const struct stat& status) {
 
 Result<ImageFile> measured(ImageFile image) {
     struct stat status {};
-    if (::fstat(image.main.get(), &status) != 0) {
+    if (status_of(image.main.get(), status) != 0) {
         return failed(image.path, std::strerror(errno));
     }
     image.block_device = S_ISBLK(status.st_mode);
@@ -218,6 +233,20 @@ Result<ImageFile> open_image(const DiskSpec& spec) {
     return measured(std::move(image));
 }
 
+std::optional<std::uint64_t> length_of(const ImageFile& image, std::uint64_t before) {
+    // FIONREAD of a regular file: what is behind the position, which nobody moves, in 32 bits.
+    int low = 0;
+    if (image.remote && ::ioctl(image.main.get(), FIONREAD, &low) == 0 &&
+        static_cast<std::uint32_t>(low) == static_cast<std::uint32_t>(before)) {
+        return before;
+    }
+    struct stat status {};
+    if (status_of(image.main.get(), status) != 0) {
+        return std::nullopt;
+    }
+    return static_cast<std::uint64_t>(status.st_size);
+}
+
 Result<ImageFile> adopt_image(std::string path, UniqueFd main, UniqueFd buffered) {
     ImageFile image;
     image.path = std::move(path);
@@ -233,7 +262,7 @@ Result<ImageFile> adopt_image(std::string path, UniqueFd main, UniqueFd buffered
         }, second{};
         const int other = ::fcntl(image.buffered.get(), F_GETFL);
         if (other < 0 || (other & (O_ACCMODE | O_DIRECT)) != (flags & O_ACCMODE) ||
-            ::fstat(image.main.get(), &first) != 0 || ::fstat(image.buffered.get(), &second) != 0 ||
+            status_of(image.main.get(), first) != 0 || status_of(image.buffered.get(), second) != 0 ||
             first.st_dev != second.st_dev || first.st_ino != second.st_ino) {
             return failed(image.path, "the descriptors that came with it do not belong together");
         }

@@ -15,6 +15,7 @@
 #include "support/unique_fd.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace parapet::disk {
@@ -25,6 +26,7 @@ struct ImageFile {
     UniqueFd buffered; ///< without O_DIRECT; only if `direct`
     bool direct = false;
     bool block_device = false;
+    bool remote = false;              ///< on a file system whose server may be gone
     std::uint32_t device_block = 512; ///< bytes; a block device's own sectors, of a file the least
     std::uint32_t offset_alignment = 512, memory_alignment = 512; ///< of direct I/O
     Geometry geometry;
@@ -33,6 +35,12 @@ struct ImageFile {
 
 /// Opens, locks and measures. The errors are for the user: missing, in use, read-only, another format.
 Result<ImageFile> open_image(const DiskSpec& spec);
+
+/// The file's length now; `before`: what it was when last looked at. Where the file is remote, by what the kernel
+/// knows: its server is asked only when that has changed, so that one that is gone holds up nobody. (A change by a
+/// multiple of 4 GiB is seen there with the next other one.) Nothing: it cannot be told. Allowed in the confined
+/// process.
+std::optional<std::uint64_t> length_of(const ImageFile& image, std::uint64_t before);
 
 /// Measures what another process has opened: `direct` and the like are found out anew.
 Result<ImageFile> adopt_image(std::string path, UniqueFd main, UniqueFd buffered);

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
-#include <sys/stat.h>
 #include <utility>
 
 namespace parapet::disk {
@@ -112,7 +111,8 @@ private:
 };
 
 RawTarget::RawTarget(const ImageFile& image, io::IoThread& io)
-    : image_{image}, io_{io}, geometry_{image.geometry}, bytes_there_{image.geometry.bytes} {}
+    : image_{image}, io_{io}, geometry_{image.geometry}, bytes_there_{image.geometry.bytes},
+      file_length_{image.geometry.bytes} {}
 
 RawTarget::~RawTarget() = default;
 
@@ -388,8 +388,7 @@ void RawTarget::end(Operation& operation, int result) {
     last->complete(result);
 }
 
-/// A file may be grown or truncated by others, at any time. What the kernel knows of its size is enough: a network file
-/// system would ask its server, which may be gone, and block all devices of this thread until it is back.
+/// A file may be grown or truncated by others, at any time.
 void RawTarget::look_at_size(std::chrono::nanoseconds age) {
     if (image_.block_device) {
         return;
@@ -399,11 +398,12 @@ void RawTarget::look_at_size(std::chrono::nanoseconds age) {
         return;
     }
     looked_ = now;
-    struct statx status {};
-    if (::statx(image_.main.get(), "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, &status) != 0) {
+    const auto length = length_of(image_, file_length_);
+    if (!length) {
         return;
     }
-    const auto bytes = std::uint64_t{status.stx_size} & ~std::uint64_t{511};
+    file_length_ = *length;
+    const auto bytes = file_length_ & ~std::uint64_t{511};
     bytes_there_ = bytes;
     if (bytes > geometry_.bytes) {
         geometry_.bytes = bytes;

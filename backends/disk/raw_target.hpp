@@ -66,6 +66,7 @@ private:
     io::IoThread& io_;
     Geometry geometry_;
     std::uint64_t bytes_there_; ///< as the file is now; less than the geometry's: it was truncated
+    std::uint64_t file_length_; ///< when last looked at, in bytes
     std::function<void()> changed_;
     std::chrono::steady_clock::time_point looked_{};
     bool page_cache_ = false;   ///< something was written through it

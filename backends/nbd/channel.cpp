@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/nbd/channel.hpp"
 
+#include "support/file_status.hpp"
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -20,13 +22,13 @@ constexpr int needed_seals = F_SEAL_SHRINK | F_SEAL_GROW;
 bool sound_memory(int fd) {
     struct stat status {};
     const int seals = ::fcntl(fd, F_GET_SEALS);
-    return ::fstat(fd, &status) == 0 && static_cast<std::size_t>(status.st_size) == memory_bytes && seals >= 0 &&
+    return status_of(fd, status) == 0 && static_cast<std::size_t>(status.st_size) == memory_bytes && seals >= 0 &&
            (seals & needed_seals) == needed_seals;
 }
 
 bool sound_socket(int fd) {
     struct stat status {};
-    return ::fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+    return status_of(fd, status) == 0 && S_ISSOCK(status.st_mode);
 }
 
 bool sound_hello(const Hello& hello) {

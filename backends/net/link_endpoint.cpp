@@ -3,6 +3,7 @@
 
 #include "backends/net/packet.hpp"
 #include "backends/net/segment.hpp"
+#include "support/own_user.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -63,7 +64,10 @@ void LinkEndpoint::accepted(int result) {
     if (result >= 0) {
         short_ = false;
         peer_ = UniqueFd{result};
-        if (!stopped_) {
+        if (!is_own_user_or_root(peer_.get(), own_user_)) {
+            peer_ = UniqueFd{};
+            accept();
+        } else if (!stopped_) {
             say(LinkMessage::hello);
             read();
         }

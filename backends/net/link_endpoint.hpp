@@ -69,6 +69,7 @@ private:
 
     std::string path_;
     UniqueFd listener_, peer_;
+    const uid_t own_user_ = ::geteuid();
     io::IoThread* io_ = nullptr;
     Events events_;
     Offloads accepted_, peer_accepts_;

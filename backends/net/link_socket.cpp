@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/net/link_socket.hpp"
 
+#include "support/own_user.hpp"
+
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -54,6 +56,10 @@ Result<LinkSockets> open_link(const std::string& path) {
     (void)::fcntl(socket.get(), F_SETFL, O_NONBLOCK);
     LinkSockets link;
     if (::connect(socket.get(), name, sizeof(address)) == 0) {
+        if (!is_own_user_or_root(socket.get(), ::geteuid())) {
+            return failed(path, "another user listens there", EPERM,
+                          "give a path in a folder that only you may write to");
+        }
         (void)::fcntl(socket.get(), F_SETFL, 0);
         link.peer = std::move(socket);
         return link;

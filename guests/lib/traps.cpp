@@ -45,7 +45,7 @@ void unwind_to_guard(TrapFrame& frame) {
 
 extern "C" void trap_dispatch(TrapFrame* frame) {
     const auto vector = static_cast<unsigned>(frame->vector);
-    if (vector == vector_event) {
+    if (vector == vector_event && handlers[vector] == nullptr) {
         events_dispatch();
         return;
     }

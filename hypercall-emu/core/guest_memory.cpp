@@ -37,9 +37,7 @@ Walk walk(const Domain& domain, Mfn root, GuestVa va) {
 namespace {
 
 /// The page behind `va` for an access, with accessed (and dirty) set as the processor would. nullptr: -EFAULT.
-u8* page_for_access(Vcpu& vcpu, GuestVa va, bool write) {
-    Domain& domain = *vcpu.domain;
-    const Mfn root = vcpu.kernel_mode ? vcpu.kernel_root : vcpu.user_root;
+u8* page_for_access(Domain& domain, Mfn root, GuestVa va, bool write) {
     const Walk found = walk(domain, root, va);
     if (!found.mapped || (write && !found.writable)) {
         return nullptr;
@@ -54,13 +52,13 @@ u8* page_for_access(Vcpu& vcpu, GuestVa va, bool write) {
 
 /// Call `copy(page bytes, offset done, length)` for each page of [va, va + bytes).
 template <typename Copy>
-bool for_each_page(Vcpu& vcpu, GuestVa va, u64 bytes, bool write, Copy copy) {
+bool for_each_page(Domain& domain, Mfn root, GuestVa va, u64 bytes, bool write, Copy copy) {
     u64 done = 0;
     while (done < bytes) {
         const u64 at = va.address + done;
         const u64 offset = at & (PAGE_SIZE - 1);
         const u64 length = min_of(PAGE_SIZE - offset, bytes - done);
-        u8* page = page_for_access(vcpu, GuestVa{at}, write);
+        u8* page = page_for_access(domain, root, GuestVa{at}, write);
         if (page == nullptr) {
             return false;
         }
@@ -70,17 +68,29 @@ bool for_each_page(Vcpu& vcpu, GuestVa va, u64 bytes, bool write, Copy copy) {
     return true;
 }
 
+Mfn running_root(const Vcpu& vcpu) {
+    return vcpu.kernel_mode ? vcpu.kernel_root : vcpu.user_root;
+}
+
+bool copy_from(Domain& domain, Mfn root, void* destination, GuestVa source, u64 bytes) {
+    u8* to = static_cast<u8*>(destination);
+    return for_each_page(domain, root, source, bytes, false,
+                         [to](const u8* page, u64 done, u64 length) { copy_bytes(to + done, page, length); });
+}
+
 } // namespace
 
 bool copy_from_guest(Vcpu& vcpu, void* destination, GuestVa source, u64 bytes) {
-    u8* to = static_cast<u8*>(destination);
-    return for_each_page(vcpu, source, bytes, false,
-                         [to](const u8* page, u64 done, u64 length) { copy_bytes(to + done, page, length); });
+    return copy_from(*vcpu.domain, running_root(vcpu), destination, source, bytes);
+}
+
+bool copy_from_guest_kernel(Vcpu& vcpu, void* destination, GuestVa source, u64 bytes) {
+    return copy_from(*vcpu.domain, vcpu.kernel_root, destination, source, bytes);
 }
 
 bool copy_to_guest(Vcpu& vcpu, GuestVa destination, const void* source, u64 bytes) {
     const u8* from = static_cast<const u8*>(source);
-    return for_each_page(vcpu, destination, bytes, true,
+    return for_each_page(*vcpu.domain, running_root(vcpu), destination, bytes, true,
                          [from](u8* page, u64 done, u64 length) { copy_bytes(page, from + done, length); });
 }
 

@@ -25,6 +25,9 @@ struct Walk {
 [[nodiscard]] bool copy_from_guest(Vcpu& vcpu, void* destination, GuestVa source, u64 bytes);
 [[nodiscard]] bool copy_to_guest(Vcpu& vcpu, GuestVa destination, const void* source, u64 bytes);
 
+/// From the guest kernel's address space, whatever mode runs: for what a kernel registered by address.
+[[nodiscard]] bool copy_from_guest_kernel(Vcpu& vcpu, void* destination, GuestVa source, u64 bytes);
+
 template <typename T>
 [[nodiscard]] bool get(Vcpu& vcpu, T& object, GuestVa source) {
     return copy_from_guest(vcpu, &object, source, sizeof(T));

@@ -7,16 +7,18 @@ namespace parapet::nucleus {
 
 namespace {
 
-/// A port is open by IOPL, or by a clear bit for each of its bytes in the bitmap that the guest registered.
+/// A port is open by IOPL, or by a clear bit for each of its bytes in the bitmap that the guest's kernel registered.
+/// The address is the kernel's: what user mode has there, where it runs on a root of its own, has no say (Xen:
+/// guest_io_okay).
 bool port_open(Vcpu& vcpu, u32 port, unsigned size) {
     if (iopl_allows(vcpu))
         return true;
     if (vcpu.io_bitmap_va == 0 || port + size > vcpu.io_bitmap_ports)
         return false;
     u8 bits[2] = {0xff, 0xff};
-    if (!copy_from_guest(vcpu, &bits[0], {vcpu.io_bitmap_va + port / 8}, 1))
+    if (!copy_from_guest_kernel(vcpu, &bits[0], {vcpu.io_bitmap_va + port / 8}, 1))
         return false;
-    if (port % 8 + size > 8 && !copy_from_guest(vcpu, &bits[1], {vcpu.io_bitmap_va + port / 8 + 1}, 1))
+    if (port % 8 + size > 8 && !copy_from_guest_kernel(vcpu, &bits[1], {vcpu.io_bitmap_va + port / 8 + 1}, 1))
         return false;
     const unsigned word = bits[0] | (static_cast<unsigned>(bits[1]) << 8);
     return (word & (((1u << size) - 1) << (port % 8))) == 0;

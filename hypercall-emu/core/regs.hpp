@@ -28,6 +28,22 @@ inline constexpr u64 RETURNED = 0x105;  ///< nothing but to return to the guest,
 namespace rflags {
 inline constexpr u64 CF = 1 << 0, TF = 1 << 8, IF = 1 << 9, DF = 1 << 10, IOPL = 3 << 12, NT = 1 << 14, RF = 1 << 16,
                      VM = 1 << 17, AC = 1 << 18, VIF = 1 << 19, VIP = 1 << 20, FIXED = 1 << 1;
+/// What a program may set by popf: CF, PF, AF, ZF, SF, TF, DF, OF, NT, AC, ID.
+inline constexpr u64 PROGRAM = 0x8d5 | TF | DF | NT | AC | 1 << 21;
 } // namespace rflags
+
+/// The canonical address of the same low 48 bits.
+constexpr u64 canonical(u64 va) {
+    return static_cast<u64>(static_cast<int64_t>(va << 16) >> 16);
+}
+
+/// Undo what SYSCALL did to rip and rflags, where it did not arrive by itself but with registers that the guest may
+/// have made up: they become what some SYSCALL could have left, a canonical address and flags that a program can have.
+inline void undo_syscall(Regs& regs) {
+    regs.rip = canonical(regs.rcx);
+    regs.rflags = (regs.r11 & rflags::PROGRAM) | rflags::IF | rflags::FIXED;
+    regs.rcx = regs.rip;
+    regs.r11 = regs.rflags;
+}
 
 } // namespace parapet::nucleus

@@ -14,6 +14,8 @@ void deliver_exception(Vcpu& vcpu, unsigned vector, u64 error_code);
 void deliver_page_fault(Vcpu& vcpu, u64 cr2, u64 error_code);
 /// As a software interrupt (`int n`): no error code. Precondition: the handler is registered.
 void deliver_software_interrupt(Vcpu& vcpu, unsigned vector);
+/// SYSCALL of compatibility code, with the registers as the instruction leaves them.
+void deliver_syscall32(Vcpu& vcpu);
 /// Enter the guest's event callback if an event is pending and not masked. Called last before every return.
 void deliver_pending_events(Vcpu& vcpu);
 /// Change between guest kernel and user mode: root, GS base, Vcpu::kernel_mode.
@@ -34,6 +36,9 @@ void set_trap(Vcpu& vcpu, u8 vector, const TrapHandler& handler);
 [[nodiscard]] bool emulate_forced_cpuid(Vcpu& vcpu);
 /// `int n` of the guest that arrived as #GP or #UD: deliver it as the processor would. False: it is none.
 [[nodiscard]] bool emulate_software_interrupt(Vcpu& vcpu);
+/// #UD of compatibility code in user mode: a SYSCALL that the substrate does not run (compat_syscall.cpp). False: it is
+/// none, or the guest has no callback for it.
+[[nodiscard]] bool emulate_compat_syscall(Vcpu& vcpu);
 /// A write fault of the guest kernel on one of its page tables: emulate the store. False: the fault is the guest's.
 [[nodiscard]] bool emulate_page_table_write(Vcpu& vcpu, GuestVa va);
 /// Set debug register 0-3, 6 or 7 if the value is the guest's to have. 0, -XEN_EINVAL or -XEN_EPERM.

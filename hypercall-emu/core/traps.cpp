@@ -146,7 +146,7 @@ void general_protection(Vcpu& vcpu) {
 }
 
 void invalid_opcode(Vcpu& vcpu) {
-    if (emulate_forced_cpuid(vcpu) || emulate_software_interrupt(vcpu)) {
+    if (emulate_forced_cpuid(vcpu) || emulate_software_interrupt(vcpu) || emulate_compat_syscall(vcpu)) {
         vcpu.domain->machine->mailbox->counters.emulated++;
         vcpu.last_fault.count = 0;
         return;
@@ -163,21 +163,18 @@ void device_not_available(Vcpu& vcpu) {
     deliver_exception(vcpu, abi::TRAP_no_device, 0);
 }
 
+/// Enter the guest kernel for a system call: with clean flags, as the fast paths of both homes do.
+void bounce_system_call(Vcpu& vcpu, u64 address, bool mask_events) {
+    bounce(vcpu, {address, mask_events, false, false, 0});
+    vcpu.regs->rflags = rflags::IF | rflags::FIXED;
+}
+
 void system_call(Vcpu& vcpu) {
     if (vcpu.syscall_entry == 0) {
         deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
         return;
     }
-    bounce(vcpu, {vcpu.syscall_entry, vcpu.syscall_masks_events != 0, false, false, 0});
-}
-
-/// SYSCALL of compatibility code. Without a callback for it, it is an undefined instruction.
-void system_call32(Vcpu& vcpu) {
-    if (vcpu.kernel_mode || vcpu.syscall32_callback.address == 0) {
-        deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
-        return;
-    }
-    bounce(vcpu, {vcpu.syscall32_callback.address, vcpu.syscall32_callback.mask_events, false, false, 0});
+    bounce_system_call(vcpu, vcpu.syscall_entry, vcpu.syscall_masks_events != 0);
 }
 
 void exception(Vcpu& vcpu, unsigned vector) {
@@ -247,6 +244,15 @@ void deliver_page_fault(Vcpu& vcpu, u64 cr2, u64 error_code) {
     deliver_exception(vcpu, abi::TRAP_page_fault, (error_code & ~u64{abi::PFEC_user_mode}) | user);
 }
 
+/// Without a callback for it, it is an undefined instruction.
+void deliver_syscall32(Vcpu& vcpu) {
+    if (vcpu.kernel_mode || vcpu.syscall32_callback.address == 0) {
+        deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
+        return;
+    }
+    bounce_system_call(vcpu, vcpu.syscall32_callback.address, vcpu.syscall32_callback.mask_events);
+}
+
 void deliver_software_interrupt(Vcpu& vcpu, unsigned vector) {
     const TrapHandler& handler = vcpu.traps[vector];
     bounce(vcpu, {handler.address, (handler.flags & abi::TI_IF) != 0, false, false, 0});
@@ -279,7 +285,7 @@ void handle_entry(Vcpu& vcpu) {
             system_call(vcpu);
         }
     } else if (why == vector::SYSCALL32) {
-        system_call32(vcpu);
+        deliver_syscall32(vcpu);
     } else if (why == vector::WAKE) {
         handle_wake(vcpu);
     } else if (why == vector::START) {

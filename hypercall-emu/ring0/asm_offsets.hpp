@@ -39,6 +39,8 @@
 /* Flags that a guest may not set or clear by iret: IOPL, VM, VIF, VIP; those that are always set: IF, bit 1. */
 #define RFLAGS_DENIED 0x1a3000
 #define RFLAGS_ALWAYS 0x202
+/* What a program may set in its flags by popf: CF, PF, AF, ZF, SF, TF, DF, OF, NT, AC, ID. */
+#define RFLAGS_PROGRAM 0x244dd5
 /* Cleared when the guest kernel is entered: TF, NT, RF, VM, AC. */
 #define RFLAGS_ENTRY_CLEARS 0x74100
 
@@ -78,16 +80,11 @@
 #define NUCLEUS_HIGH 0xffff8200
 #define GATE_HIGH 0xffff8380
 #define AREA_GATE_OFFSET 0xa000
-#define GATE_MODE 0
-#define GATE_USER_RSP 8
-#define GATE_SYSCALL_ENTRY 16
 #define CONTROL_GATE_FRAME (AREA_CONTROL_OFFSET + 96)
 #define CONTROL_CALL_FRAME (AREA_CONTROL_OFFSET + 136)
 #define CONTROL_FAULT_FRAME (AREA_CONTROL_OFFSET + 176)
-#define GATE_TARGET 24
+#define GATE_TARGET 0
 #define HARDWARE_FRAME (AREA_ENTRY_TOP - 40)
-#define GATE_MODE_USER 1
-#define GATE_MODE_KERNEL 2
 
 /* Of every vCPU's SYSCALL stubs. */
 #define SYSCALL_STUBS_SIZE 2048
@@ -135,6 +132,7 @@ static_assert(abi::HYPERVISOR_iret == HYPERCALL_IRET);
 static_assert((rflags::IOPL | rflags::VM | rflags::VIF | rflags::VIP) == RFLAGS_DENIED);
 static_assert((rflags::TF | rflags::NT | rflags::RF | rflags::VM | rflags::AC) == RFLAGS_ENTRY_CLEARS);
 static_assert((rflags::IF | rflags::FIXED) == RFLAGS_ALWAYS);
+static_assert(rflags::PROGRAM == RFLAGS_PROGRAM);
 static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, flags) == OFF_WORK_FLAGS);
 static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, nr_msrs) == OFF_WORK_NR_MSRS);
 static_assert(offsetof(Vcpu, work) + offsetof(ExitWork, msrs) == OFF_WORK_MSRS);

@@ -92,9 +92,7 @@ extern "C" void ring0_enter(Vcpu& vcpu) {
     if (why == 14) {
         if (vcpu.domain->boot->syscall_arrival == doorbell::SyscallArrival::page_fault && vcpu.cr2 == vcpu.regs->rip &&
             vcpu.cr2 == vcpu.syscall_stub) {
-            // SYSCALL arrived at LSTAR still at ring 3: undo what it did to rip and rflags.
-            vcpu.regs->rip = vcpu.regs->rcx;
-            vcpu.regs->rflags = (vcpu.regs->r11 & ~u64{RFLAGS_DENIED}) | RFLAGS_ALWAYS;
+            undo_syscall(*vcpu.regs); // SYSCALL arrived at LSTAR still at ring 3, or the guest jumped there
             vcpu.regs->vector = vector::SYSCALL;
         }
     } else if (why >= 32 && why < 256) {

@@ -41,17 +41,12 @@ static_assert(AREA_CONTROL_OFFSET + offsetof(Control, fault_frame) == CONTROL_FA
 static_assert(sizeof(ReturnFrame) == 40);
 static_assert(AREA_CONTROL_OFFSET + sizeof(Control) <= AREA_REGS_OFFSET);
 
-/// Data of the vCPU's system-call gate. Ring 3 sees it read-only, one page behind the gate's code.
+/// Data of the vCPU's system-call gate. Every program can read it, so it says nothing but which mode runs; ring 3 sees
+/// it read-only, one page behind the gate's code.
 struct Gate {
-    u8 mode; ///< GATE_MODE_*; 0: user mode, and a system call is for the core
-    u8 pad[7];
-    u64 user_rsp;      ///< of the system call that is on its way to the guest kernel
-    u64 syscall_entry; ///< where it goes
-    u64 target;        ///< where SYSCALL goes on in the gate, as the mode says
+    u64 target; ///< where SYSCALL goes on: gate_hypercall in kernel mode; gate_user_site or gate_core in user mode
 };
 static_assert(offsetof(Gate, target) == GATE_TARGET);
-static_assert(offsetof(Gate, mode) == GATE_MODE && offsetof(Gate, user_rsp) == GATE_USER_RSP);
-static_assert(offsetof(Gate, syscall_entry) == GATE_SYSCALL_ENTRY);
 
 inline Gate& gate_of(Vcpu& vcpu) {
     return *reinterpret_cast<Gate*>(reinterpret_cast<u8*>(&vcpu) + AREA_GATE_OFFSET);

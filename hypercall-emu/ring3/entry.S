@@ -85,9 +85,12 @@ plain_iretq:
 breakpoint:                                     /* depth 40 */
     cmpl $GATE_HIGH, 4(%rsp)                    /* rip: whose int3 is it? */
     jne breakpoint_elsewhere
+    cmpb $gate_user_site_end - gate_text, (%rsp)
+    je gate_to_kernel
     cmpb $gate_core_site_end - gate_text, (%rsp)
-    jne from_gate
+    jne gate_to_user
     pushq %rax
+gate_to_core:                                   /* depth 48 */
     movq at(CONTROL_CORE_CR3, 48), %rax
     movq %rax, %cr3
     leaq at(CONTROL_CALL_FRAME, 48), %rsp
@@ -137,15 +140,13 @@ leave_by_regs:
 guest_iretq:
     iretq
 
-/* int3 of the gate; the low byte of rip says which. Depth 40. */
+/* The guest kernel returns to user mode: rsp and rflags are the user's already, rcx has the user's rip. Depth 40. In which
+   mode the gate was used, its data says (set_gate). */
     .balign 16
-from_gate:
-    cmpb $gate_user_site_end - gate_text, (%rsp)
-    je gate_to_kernel
+gate_to_user:
     cmpb $gate_iret_site_end - gate_text, (%rsp)
     jne breakpoint_to_core
-    /* The guest kernel returns to user mode: rsp and rflags are the user's already, rcx has the user's rip. */
-    cmpb $GATE_MODE_KERNEL, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    cmpb $gate_hypercall - gate_text, at(AREA_GATE_OFFSET + GATE_TARGET, 40)
     jne breakpoint_to_core
     pushq %rax
     movq at(OFF_INFO, 48), %rax
@@ -157,7 +158,6 @@ from_gate:
     popq %rax
     movq %rcx, (%rsp)
     orb $2, 17(%rsp)                            /* IF, which SYSCALL cleared */
-    movb $GATE_MODE_USER, at(AREA_GATE_OFFSET + GATE_MODE, 40)
     movb $gate_user_site - gate_text, at(AREA_GATE_OFFSET + GATE_TARGET, 40)
     swapgs
 gate_iretq:
@@ -168,21 +168,30 @@ gate_event_pending:
     jmp breakpoint_to_core
 
 gate_to_kernel:                                 /* a system call of user mode: rcx, r11, rsp are the user's */
-    cmpb $GATE_MODE_USER, at(AREA_GATE_OFFSET + GATE_MODE, 40)
+    cmpb $gate_user_site - gate_text, at(AREA_GATE_OFFSET + GATE_TARGET, 40)
     jne breakpoint_to_core
     pushq %rax
-    movq at(OFF_INFO, 48), %rax
-    movb $1, INFO_MASK(%rax)                    /* the fast mode is only for callbacks that mask events */
     movq at(OFF_KERNEL_CR3, 48), %rax
     movq %rax, %cr3
+    movq at(OFF_KERNEL_SP, 48), %rax            /* not 0: set_gate */
+    .globl gate_stores, gate_stores_end, gate_stores_fault
+gate_stores:                                    /* what no program may read goes by the guest kernel's own stack */
+    pushq 32(%rsp)
+    popq -16(%rax)
+    pushq at(OFF_SYSCALL_ENTRY, 48)
+    popq -64(%rax)
+gate_stores_end:
+    movq at(OFF_INFO, 48), %rax
+    movb $1, INFO_MASK(%rax)                    /* the fast mode is only for callbacks that mask events */
     popq %rax
-    pushq 24(%rsp)
-    popq at(AREA_GATE_OFFSET + GATE_USER_RSP, 40)
-    movb $GATE_MODE_KERNEL, at(AREA_GATE_OFFSET + GATE_MODE, 40)
     movb $gate_hypercall - gate_text, at(AREA_GATE_OFFSET + GATE_TARGET, 40)
     swapgs
     leaq at(CONTROL_GATE_FRAME, 40), %rsp
     iretq
+
+gate_stores_fault:                              /* depth 56: the stack does not take it; the core finds out and says so */
+    leaq 8(%rsp), %rsp
+    jmp gate_to_core
 
 exit_work:
     testl $WORK_SWAPGS, at(OFF_WORK_FLAGS, 40)

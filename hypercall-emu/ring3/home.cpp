@@ -22,6 +22,9 @@ extern "C" {
 [[gnu::visibility("hidden")]] extern char core_entry_fault[];
 [[gnu::visibility("hidden")]] extern char gate_iret_site_end[];
 [[gnu::visibility("hidden")]] extern char gate_kernel_entry[];
+[[gnu::visibility("hidden")]] extern char gate_stores[];
+[[gnu::visibility("hidden")]] extern char gate_stores_end[];
+[[gnu::visibility("hidden")]] extern char gate_stores_fault[];
 }
 
 namespace parapet::nucleus {
@@ -54,10 +57,9 @@ u64 offset_in_gate(const char* label) {
     return static_cast<u64>(label - gate_text);
 }
 
-/// Undo what SYSCALL did to rip and rflags. Both come from the guest's registers, which it may have set as it liked.
-void undo_syscall(Regs& regs) {
-    regs.rip = regs.rcx;
-    regs.rflags = (regs.r11 & ~u64{RFLAGS_DENIED}) | RFLAGS_ALWAYS;
+/// In which mode the guest ran, as the stubs know it: they change the gate's data with the root.
+bool gate_in_kernel_mode(Vcpu& vcpu) {
+    return gate_of(vcpu).target == gate_va(vcpu) + offset_in_gate(gate_hypercall);
 }
 
 /// The guest was in the gate. Its int3 for the core is a SYSCALL. In user mode anything else is undone up to the
@@ -75,7 +77,7 @@ void leave_gate(Vcpu& vcpu) {
     } else if (!vcpu.kernel_mode) {
         constexpr u64 SYSCALL_LENGTH = 2;
         undo_syscall(regs);
-        regs.rip -= SYSCALL_LENGTH;
+        regs.rip = canonical(regs.rip - SYSCALL_LENGTH);
         if (regs.vector == 3) {
             regs.vector = vector::RETURNED;
         }
@@ -86,13 +88,10 @@ void leave_gate(Vcpu& vcpu) {
 
 /// What the gate may do by itself until the core runs again.
 void set_gate(Vcpu& vcpu) {
-    Gate& gate = gate_of(vcpu);
     const bool fast = vcpu.syscall_entry != 0 && vcpu.syscall_masks_events != 0 && vcpu.kernel_sp != 0 &&
                       vcpu.info64().evtchn_upcall_mask == 0;
-    gate.mode = vcpu.kernel_mode ? GATE_MODE_KERNEL : fast ? GATE_MODE_USER : 0;
-    gate.syscall_entry = vcpu.syscall_entry;
     const char* target = vcpu.kernel_mode ? gate_hypercall : fast ? gate_user_site : gate_core;
-    gate.target = gate_va(vcpu) + offset_in_gate(target);
+    gate_of(vcpu).target = gate_va(vcpu) + offset_in_gate(target);
     control_of(vcpu).gate_frame.rsp = vcpu.kernel_sp;
 }
 
@@ -115,12 +114,12 @@ void run_core(Vcpu& vcpu) {
 /// A SYSCALL by the gate.
 extern "C" void ring3_syscall(Vcpu& vcpu) {
     undo_syscall(*vcpu.regs);
-    vcpu.kernel_mode = gate_of(vcpu).mode == GATE_MODE_KERNEL ? 1 : 0;
+    vcpu.kernel_mode = gate_in_kernel_mode(vcpu) ? 1 : 0;
     run_core(vcpu);
 }
 
 extern "C" void ring3_enter(Vcpu& vcpu) {
-    vcpu.kernel_mode = gate_of(vcpu).mode == GATE_MODE_KERNEL ? 1 : 0;
+    vcpu.kernel_mode = gate_in_kernel_mode(vcpu) ? 1 : 0;
     if (gate_offset(vcpu, vcpu.regs->rip) < PAGE_SIZE) {
         leave_gate(vcpu);
     }
@@ -223,6 +222,10 @@ extern "C" void ring3_nested(NestedFrame& frame, Vcpu& vcpu) {
     }
     if (frame.rip == reinterpret_cast<u64>(ring0_load_gs_fault)) {
         frame.rip = reinterpret_cast<u64>(ring0_load_gs_fixup);
+        return;
+    }
+    if (frame.rip >= reinterpret_cast<u64>(gate_stores) && frame.rip < reinterpret_cast<u64>(gate_stores_end)) {
+        frame.rip = reinterpret_cast<u64>(gate_stores_fault);
         return;
     }
     // The core cannot be used from here; say what is known and stop.

@@ -2,6 +2,8 @@
 // Builds a PV guest's tree. Three kinds of nodes: read-only for the guest (n0,rN), the guest's own (nN), and Domain0's.
 #include "iorings/xenstore/domain_tree.hpp"
 
+#include "support/base_name.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cctype>
@@ -101,8 +103,9 @@ void build_vm(Builder& build, const DomainTreeConfig& config, const Permissions&
     build.value(vm + "/uuid", config.uuid);
     build.value(vm + "/name", config.name);
     build.value(vm + "/image/ostype", "linux");
-    build.value(vm + "/image/kernel", config.kernel);
-    build.value(vm + "/image/ramdisk", config.ramdisk);
+    // The guest reads this: no paths of the host.
+    build.value(vm + "/image/kernel", base_name(config.kernel));
+    build.value(vm + "/image/ramdisk", base_name(config.ramdisk));
     build.value(vm + "/image/cmdline", config.cmdline);
 }
 

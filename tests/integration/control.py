@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -98,6 +100,90 @@ def in_the_background():
         equal(listed(), {}, "domains that run")
         nothing_left()
     return f"run --detach returned after {guest.seconds:.1f} s"
+
+
+def processes_of(pid):
+    """The domain's process and the one that sweeps up behind it."""
+    found = [pid]
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{other}/stat", encoding="utf-8") as file:
+                if int(file.read().rsplit(")", 1)[1].split()[1]) == pid:
+                    found.append(int(other))
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+def check_confined(pid, own_namespace):
+    """All threads: no capabilities, no new privileges, a filter; no core file, no files in sight."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="utf-8") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            if name != "CapBnd" or own_namespace:
+                equal(int(status[name], 16), 0, f"{name} of thread {task} ({status['Name']}) of process {pid}")
+        equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), f"NoNewPrivs and Seccomp of {status['Name']}")
+    with open(f"/proc/{pid}/limits", encoding="utf-8") as file:
+        check(re.search(r"^Max core file size +0 +0 ", file.read(), re.M), f"process {pid} may leave a core file")
+    equal(os.stat(f"/proc/{pid}/stat").st_uid, 0, f"process {pid} is dumpable: the owner of its files in /proc")
+    if own_namespace:
+        equal(os.listdir(f"/proc/{pid}/root/"), [], f"what process {pid} sees of the host's files")
+        with open(f"/proc/{pid}/mountinfo", encoding="utf-8") as file:
+            equal(len(file.readlines()), 1, f"mounts that process {pid} sees")
+
+
+@test
+def processes_are_confined():
+    """Those of a domain that root started; the rig lets it make a mount namespace."""
+    if os.geteuid() != 0:
+        raise Skip("takes root")
+    own_namespace = subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
+    check(own_namespace or not harness.in_rig(), "the rig's kernel lets root make no mount namespace")
+    with Background("web") as guest:
+        processes = processes_of(guest.pid)
+        equal(len(processes), 2, "processes of the domain")
+        for pid in processes:
+            check_confined(pid, own_namespace)
+        equal(parapet("reboot", "web").status, 0, "status of reboot")
+        wait_until(lambda: history("web").count("orders: ready") == 2, "the second start, without any path")
+        check_confined(guest.pid, own_namespace)
+
+
+@test
+def processes_of_an_ordinary_user_are_confined():
+    """In a user namespace of their own, where the kernel lets them; and their user and root may command them there."""
+    if os.geteuid() != 0:
+        raise Skip("takes root, to be somebody else")
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    probe = subprocess.run([*nobody, "unshare", "-Um", "true"], stderr=subprocess.DEVNULL, check=False)
+    own_namespace = probe.returncode == 0
+    mode = stat.S_IMODE(os.stat("/dev/kvm").st_mode)
+    with tempfile.TemporaryDirectory(prefix="parapet-nobody-") as folder:
+        os.chown(folder, 65534, 65534)
+        os.chmod("/dev/kvm", 0o666)
+        environment = dict(os.environ, PARAPET_RUN=folder, PARAPET_KERNEL_CACHE="off", HOME=folder)
+        run = functools.partial(subprocess.run, env=environment, capture_output=True, text=True, check=False,
+                                timeout=120 * harness.options.factor)
+        try:
+            command = domain_command("orders", extra=["--detach", "--name", "web"])
+            outcome = run([*nobody, *command])
+            equal((outcome.returncode, outcome.stdout), (0, "web\n"), f"what run --detach said: {outcome.stderr}")
+            entry = json.loads(run([*nobody, PARAPET, "list", "--json"]).stdout)[0]
+            processes = processes_of(entry["pid"])
+            equal(len(processes), 2, "processes of the domain")
+            for pid in processes:
+                check_confined(pid, own_namespace)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(os.path.join(folder, "web.sock"))  # as root
+                client.settimeout(20 * harness.options.factor)
+                question = b'{"version": 1, "request": "info"}'
+                client.sendall(struct.pack("<Ic3x", len(question), b"J") + question)
+                check(client.recv(1) != b"", "root is not let in")
+        finally:
+            run([*nobody, PARAPET, "destroy", "web"])
+            os.chmod("/dev/kvm", mode)
+        wait_until(lambda: os.listdir(folder) == [], "files left in the runtime folder")
 
 
 @test

@@ -254,7 +254,7 @@ Result<BootFiles> find_boot_files(const BootRequest& request) {
     setpgid(child, child); // whoever of us is first
     writing = UniqueFd{};
     const auto report = read_report(reading.get(), deadline);
-    kill(-child, SIGKILL); // its reader, too, where it is not done
+    kill(-child, SIGKILL); // its runner and reader, too, where they are not done
     int status = 0;
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }

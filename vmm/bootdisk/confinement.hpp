@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Locks the calling process up with a disk image that it may read and nothing that it may write but what is open.
+// Locks the processes up that read a disk image: nothing that they may write but what is open.
 //
-//   rlimits       memory, processor time, size of what it writes, number of descriptors
-//   capabilities  none, but reading the image where only root may
-//   Landlock      files: /usr and /lib, to load the reader, and the image; elsewhere names only (where the kernel
-//                 has it: Linux 5.13)
-//   seccomp       no opening for writing, no sockets, no signals to others, no execution but of the one program
+//   finder        parses configurations; opens, starts and signals nothing (confine(), confine_finder())
+//   runner        starts the reader for it, and kills it (confine(), confine_runner()); hears nothing of the image
+//   reader        grub-fstest, with the runner's confinement; starts nothing (confine_program())
 //
-// The reader runs with the same limits and, in addition, can start nothing.
+// All of them:
+//   rlimits       memory, processor time, size of what they write, number of descriptors
+//   capabilities  none, but reading the image where only root may; not dumpable, no core file
+//   Landlock      files: /usr and /lib, to load the reader, and the image; elsewhere names only; executing the reader
+//                 and its loader (where the kernel has it: Linux 5.13). The finder: no file
+//   seccomp       no opening for writing, no sockets but what is open, no execution but of the one program
 #pragma once
 
 #include "support/result.hpp"
@@ -28,10 +31,17 @@ struct Limits {
     unsigned cpu_seconds = 30;
 };
 
-/// For good; of this process and all that it starts. `image`: the only file that it may still read.
+/// What all have in common: for good; of this process and all that it starts. `image`: the only file that it may still
+/// read. The program is open at program_fd.
 Result<void> confine(const std::string& image, const Limits& limits);
 
-/// To be called between fork and the execution of program_fd.
+/// seccomp of the runner. The empty path with which alone it may execveat() program_fd: at no other address.
+Result<const char*> confine_runner();
+
+/// seccomp and Landlock of the finder.
+Result<void> confine_finder();
+
+/// seccomp of the reader, between fork and the execution of program_fd, beside the runner's.
 Result<void> confine_program();
 
 } // namespace parapet::bootdisk

@@ -5,6 +5,7 @@
 #include "vmm/bootdisk/boot_menu.hpp"
 #include "vmm/bootdisk/confinement.hpp"
 #include "vmm/bootdisk/grub_image.hpp"
+#include "vmm/bootdisk/program_runner.hpp"
 #include "vmm/bootdisk/report.hpp"
 #include "vmm/bootdisk/volumes.hpp"
 
@@ -12,6 +13,7 @@
 #include <exception>
 #include <memory>
 #include <unistd.h>
+#include <utility>
 
 namespace parapet::bootdisk {
 namespace {
@@ -91,8 +93,8 @@ void add_entry(std::vector<std::string>& report, const BootEntry& entry) {
     }
 }
 
-Result<std::vector<std::string>> find(const FinderTask& task) {
-    auto disk = GrubImage::open(task.image);
+Result<std::vector<std::string>> find(const FinderTask& task, ProgramRunner runner) {
+    auto disk = GrubImage::open(std::move(runner));
     if (!disk) {
         return disk.error();
     }
@@ -120,7 +122,14 @@ std::vector<std::string> find_confined(const FinderTask& task) {
         if (auto confined = confine(task.image, {}); !confined) {
             return {"error", confined.error().message};
         }
-        auto found = find(task);
+        auto runner = ProgramRunner::start(task.image);
+        if (!runner) {
+            return {"error", runner.error().message};
+        }
+        if (auto confined = confine_finder(); !confined) {
+            return {"error", confined.error().message};
+        }
+        auto found = find(task, *std::move(runner));
         return found ? *found : std::vector<std::string>{"error", found.error().message};
     } catch (const std::exception& error) {
         return {"error", std::string{"what it boots cannot be found ("} + error.what() + ")"};

@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/bootdisk/grub_image.hpp"
 
+#include "support/file_status.hpp"
 #include "support/unique_fd.hpp"
-#include "vmm/bootdisk/confinement.hpp"
 #include "vmm/bootdisk/text_lines.hpp"
 #include "vmm/bootdisk/volumes.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
 #include <poll.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace parapet::bootdisk {
@@ -66,15 +63,6 @@ struct Pipe {
         return true;
     }
 };
-
-/// In the child: becomes the program, or ends.
-[[noreturn]] void become_program(const char* const* arguments, int output, int complaints) {
-    static const char* const environment[] = {"LC_ALL=C", nullptr};
-    if (dup2(output, STDOUT_FILENO) >= 0 && dup2(complaints, STDERR_FILENO) >= 0 && confine_program()) {
-        syscall(SYS_execveat, program_fd, "", arguments, environment, AT_EMPTY_PATH);
-    }
-    _exit(126);
-}
 
 /// Reads both pipes to their ends; false if there is more than wanted.
 bool collect(int output_fd, std::string& output, std::size_t most, int complaint_fd, std::string& complaint) {
@@ -127,9 +115,9 @@ std::vector<Volume> parse_volumes(std::string_view text) {
     return volumes;
 }
 
-Result<std::unique_ptr<GrubImage>> GrubImage::open(std::string image) {
-    std::unique_ptr<GrubImage> disk{new GrubImage{std::move(image)}};
-    const auto answer = disk->run("ls", "-l", -1, max_text);
+Result<std::unique_ptr<GrubImage>> GrubImage::open(ProgramRunner runner) {
+    std::unique_ptr<GrubImage> disk{new GrubImage{std::move(runner)}};
+    const auto answer = disk->run(Command::list, "-l", -1, max_text);
     if (!answer) {
         return answer.error();
     }
@@ -147,8 +135,7 @@ std::string GrubImage::name_of(const FilePlace& place) const {
     return "(" + volumes_.at(place.volume).name + ")" + place.path;
 }
 
-Result<GrubImage::Answer> GrubImage::run(const char* command, const std::string& argument, int fd, std::size_t most,
-                                         std::uint64_t offset, std::uint64_t length) {
+Result<GrubImage::Answer> GrubImage::run(Command command, const std::string& argument, int fd, std::size_t most) {
     if (++runs_ > max_runs) {
         return Error{"it takes too many steps to find out what it boots"};
     }
@@ -157,28 +144,17 @@ Result<GrubImage::Answer> GrubImage::run(const char* command, const std::string&
     if (!complaint.open() || !output.open()) {
         return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
     }
-    const std::string skip = "--skip=" + std::to_string(offset);
-    const std::string take = "--length=" + std::to_string(length);
-    const char* const arguments[] = {"grub-fstest", image_.c_str(), command,          skip.c_str(),
-                                     take.c_str(),  "--",           argument.c_str(), nullptr};
-    const pid_t child = fork();
-    if (child < 0) {
-        return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
-    }
-    if (child == 0) {
-        become_program(arguments, fd >= 0 ? fd : output.write_end.get(), complaint.write_end.get());
+    if (!runner_.begin(command, argument, fd >= 0 ? fd : output.write_end.get(), complaint.write_end.get())) {
+        return Error{"it cannot be read: the process that starts its reader is gone, or a name is too long"};
     }
     output.write_end = UniqueFd{};
     complaint.write_end = UniqueFd{};
     Answer answer;
     if (!collect(output.read_end.get(), answer.output, most, complaint.read_end.get(), answer.complaint)) {
-        kill(child, SIGKILL);
+        runner_.stop();
     }
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    answer.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    if (answer.status == 126) {
+    answer.status = runner_.wait();
+    if (answer.status == ProgramRunner::not_started) {
         return Error{"grub-fstest could not be started to read it; install the package grub-common anew"};
     }
     return answer;
@@ -188,7 +164,7 @@ std::optional<std::string> GrubImage::read(const FilePlace& place) {
     if (place.volume >= volumes_.size()) {
         return std::nullopt;
     }
-    auto answer = run("cat", name_of(place), -1, max_text, place.offset, place.length);
+    auto answer = run(Command::print, name_of(place), -1, max_text);
     if (!answer || answer->status != 0 || answer->output.size() > max_text) {
         return std::nullopt;
     }
@@ -206,7 +182,7 @@ std::vector<std::string> GrubImage::list(const FilePlace& place) {
         return known->second;
     }
     std::vector<std::string> names;
-    const auto answer = run("ls", name, -1, max_text);
+    const auto answer = run(Command::list, name, -1, max_text);
     if (answer && answer->status == 0) {
         for (const std::string_view line : lines_of(answer->output)) {
             for (const std::string_view word : words_of(line)) {
@@ -232,14 +208,15 @@ Result<std::uint64_t> GrubImage::copy(const FilePlace& place, int fd, std::uint6
     }
     struct stat before {};
     struct stat after {};
-    if (fstat(fd, &before) != 0) {
+    if (status_of(fd, before) != 0) {
         return Error{std::string{"cannot be copied: "} + std::strerror(errno)};
     }
-    const auto answer = run("cat", name_of(place), fd, 0, place.offset, place.length);
+    const auto answer = run(Command::print, name_of(place), fd, 0);
     if (!answer) {
         return answer.error();
     }
-    const std::uint64_t size = fstat(fd, &after) == 0 ? static_cast<std::uint64_t>(after.st_size - before.st_size) : 0;
+    const std::uint64_t size =
+        status_of(fd, after) == 0 ? static_cast<std::uint64_t>(after.st_size - before.st_size) : 0;
     if (answer->status < 0 || size > limit) {
         return Error{"is larger than " + std::to_string(limit >> 20) + " MiB, or damaged"};
     }
@@ -257,7 +234,8 @@ std::optional<std::string> GrubImage::read_sectors(const std::string& device, st
     if (!is_on_the_disk(device) || count == 0 || count > max_text / 512) {
         return std::nullopt;
     }
-    auto answer = run("cat", "(" + device + ")" + std::to_string(first) + "+" + std::to_string(count), -1, max_text);
+    auto answer =
+        run(Command::print, "(" + device + ")" + std::to_string(first) + "+" + std::to_string(count), -1, max_text);
     if (!answer || answer->status != 0 || answer->output.size() != std::size_t{count} * 512) {
         return std::nullopt;
     }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "vmm/bootdisk/disk_files.hpp"
+#include "vmm/bootdisk/program_runner.hpp"
 
 #include <map>
 #include <memory>
@@ -15,8 +16,8 @@ namespace parapet::bootdisk {
 
 class GrubImage final : public DiskFiles {
 public:
-    /// `image`: an absolute path. The program must be open at program_fd. Error: it could not be run.
-    static Result<std::unique_ptr<GrubImage>> open(std::string image);
+    /// Of the runner's image. Error: it could not be read.
+    static Result<std::unique_ptr<GrubImage>> open(ProgramRunner runner);
 
     [[nodiscard]] const std::vector<Volume>& volumes() const override { return volumes_; }
     [[nodiscard]] std::optional<std::string> read(const FilePlace& place) override;
@@ -32,15 +33,15 @@ private:
         std::string output, complaint;
     };
 
-    explicit GrubImage(std::string image) : image_{std::move(image)} {}
+    using Command = ProgramRunner::Command;
 
-    /// With `fd` the program writes there; otherwise its output is collected, up to `most` bytes. `offset` and `length`
-    /// cut a part out of a file, as in FilePlace.
-    Result<Answer> run(const char* command, const std::string& argument, int fd, std::size_t most,
-                       std::uint64_t offset = 0, std::uint64_t length = 0);
+    explicit GrubImage(ProgramRunner runner) : runner_{std::move(runner)} {}
+
+    /// With `fd` the program writes there; otherwise its output is collected, up to `most` bytes.
+    Result<Answer> run(Command command, const std::string& argument, int fd, std::size_t most);
     [[nodiscard]] std::string name_of(const FilePlace& place) const;
 
-    std::string image_;
+    ProgramRunner runner_;
     std::vector<Volume> volumes_;
     std::map<std::string, std::vector<std::string>> listings_;
     unsigned runs_ = 0;

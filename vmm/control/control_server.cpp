@@ -2,6 +2,8 @@
 // Clients come and go; what they ask is answered in control_requests.cpp.
 #include "vmm/control/control_server.hpp"
 
+#include "support/own_user.hpp"
+
 #include <algorithm>
 #include <cerrno>
 #include <poll.h>
@@ -55,12 +57,9 @@ void ControlServer::end() {
     io_ = nullptr;
 }
 
-/// The user whose domain this is, and root.
+/// The socket has mode 0600 (NameClaim::listen).
 bool ControlServer::may_command(int socket) const {
-    ucred peer{};
-    socklen_t length = sizeof(peer);
-    return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-           (peer.uid == own_user_ || peer.uid == 0);
+    return is_own_user_or_root(socket, own_user_);
 }
 
 void ControlServer::wait_for_clients() {

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// After fork() the child uses system calls only.
+// After fork() the child uses system calls only, and libseccomp, before it has heard anything.
 #include "vmm/control/sweeper.hpp"
+
+#include "support/confinement.hpp"
+#include "support/landlock.hpp"
+#include "support/process_limits.hpp"
+#include "support/seccomp_filter.hpp"
 
 #include <algorithm>
 #include <array>
@@ -21,6 +26,9 @@ namespace parapet::vmm::control {
 namespace {
 
 constexpr char forget = 'f';
+
+constexpr int sweeper_calls[] = {SCMP_SYS(read),         SCMP_SYS(write),           SCMP_SYS(poll),
+                                 SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit_group)};
 
 struct Pipe {
     UniqueFd read, write;
@@ -77,6 +85,25 @@ struct BoundedLog {
         }
     }
 };
+
+/// Nothing but what attend() and the end take. unlinkat() takes a path, of which the filter sees the folder only; so
+/// there is no other folder in sight, or it may remove nothing elsewhere.
+void confine(int folder) {
+    if (instrumented || !confinement_wanted()) {
+        return;
+    }
+    if (!enter_empty_root()) {
+        const landlock::Allowed own_folder[] = {
+            {"/proc/self/fd/" + std::to_string(folder), LANDLOCK_ACCESS_FS_REMOVE_FILE}};
+        (void)(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && landlock::restrict_all(own_folder, true) == 0);
+    }
+    (void)give_up_privileges();
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    filter.add_all(SCMP_ACT_ALLOW, sweeper_calls);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(unlinkat),
+               {argument_is(0, static_cast<scmp_datum_t>(folder)), argument_is(2, 0)});
+    (void)filter.load(); // where it is refused, the domain's process does not start either
+}
 
 /// Until the domain's process has gone. Returns whether the log is to be removed.
 bool attend(int life, int log_pipe, BoundedLog log) {
@@ -142,6 +169,7 @@ Result<Sweeper> Sweeper::start(const Files& files) {
         }
         ::prctl(PR_SET_NAME, "parapet-sweeper");
         close_all_but({life.read.get(), log.read.get(), log_file.get(), files.folder, files.lock});
+        confine(files.folder);
         if (attend(life.read.get(), log.read.get(), {log_file.get()}) && files.keep_log) {
             ::unlinkat(files.folder, log_name.c_str(), 0);
         }

@@ -2,7 +2,8 @@
 // A small process beside the domain's, which removes its files when the domain's process ends in whatever way: that one
 // may not, as its sandbox lets it name no file. It also keeps the log of a domain in the background, within bounds.
 //
-// It holds nothing of the domain but the lock on its name, and reads nothing of the guest but the log's bytes.
+// It holds nothing of the domain but the lock on its name, reads nothing of the guest but the log's bytes, and can do
+// nothing but that (docs/security.md).
 #pragma once
 
 #include "support/result.hpp"

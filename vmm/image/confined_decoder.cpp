@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/confinement.hpp"
 #include "support/process_limits.hpp"
 #include "support/seccomp_filter.hpp"
 
@@ -66,6 +67,8 @@ int confine(pid_t parent) {
     // A kernel is shown to its guest, so what was in this memory might be: passwords for a proxy, say.
     for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable)
         explicit_bzero(*variable, std::strlen(*variable));
+    if (const int error = give_up_privileges(); error != 0)
+        return error;
     return forbid_calls();
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a decoder where hostile data can do no harm: in a process of its own that can do nothing but compute.
 //
-//   this process --fork--> child: no descriptors, limits, seccomp: memory of its own, and the end
+//   this process --fork--> child: no descriptors, capabilities; limits, seccomp: memory of its own, and the end
 //        ^                   | decodes what it has of this process's memory
 //        +-- output (shared memory) and how much of it; looked at when the child has ended, so nobody changes it then
 #pragma once

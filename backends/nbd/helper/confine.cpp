@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends/nbd/helper/confine.hpp"
 
+#include "support/confinement.hpp"
+#include "support/landlock.hpp"
+#include "support/process_limits.hpp"
 #include "support/seccomp_filter.hpp"
-#include "support/unique_fd.hpp"
 
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <fcntl.h>
-#include <initializer_list>
-#include <linux/landlock.h>
+#include <linux/capability.h>
 #include <string>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 namespace parapet::nbd {
 
@@ -26,86 +25,130 @@ constexpr std::uint64_t changing = LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCE
                                    LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO |
                                    LANDLOCK_ACCESS_FS_MAKE_BLOCK | LANDLOCK_ACCESS_FS_MAKE_SYM;
 
-/// Takes `rights` away, but for writing to `writable` and what is below. Reading stays allowed: certificates, the
-/// resolver's configuration, an image's backing files. Connecting to a unix socket is not writing.
-void give_up(std::uint64_t rights, std::initializer_list<const char*> writable) {
-    landlock_ruleset_attr rules{};
-    rules.handled_access_fs = rights;
-    const UniqueFd made{static_cast<int>(::syscall(SYS_landlock_create_ruleset, &rules, sizeof(rules), 0))};
-    if (!made.valid()) {
-        return;
+/// Of a client of NBD, TLS and name look-ups included, whatever their arguments.
+constexpr int client_calls[] = {
+    // what is open: the server, the domain's process, their memory
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(recvfrom), SCMP_SYS(sendto),
+    SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(sendmmsg), SCMP_SYS(recvmmsg), SCMP_SYS(shutdown), SCMP_SYS(poll),
+    SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(close), SCMP_SYS(lseek), SCMP_SYS(pread64),
+    SCMP_SYS(fstat), SCMP_SYS(dup),
+    // connections
+    SCMP_SYS(connect), SCMP_SYS(bind), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt),
+    SCMP_SYS(setsockopt), SCMP_SYS(socketpair),
+    // certificates, and what looks names up: files to read, which Landlock has it that they are
+    SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(lstat), SCMP_SYS(statx), SCMP_SYS(access), SCMP_SYS(faccessat),
+    SCMP_SYS(faccessat2), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(getdents64), SCMP_SYS(getcwd),
+    SCMP_SYS(uname), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(sysinfo),
+    SCMP_SYS(getrusage),
+    // memory; executable too, as libraries of the name service are loaded when they are needed
+    SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(futex),
+    // itself
+    SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(sched_yield),
+    SCMP_SYS(sched_getaffinity), SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(restart_syscall),
+    // time and chance
+    SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(gettimeofday), SCMP_SYS(time), SCMP_SYS(nanosleep),
+    SCMP_SYS(clock_nanosleep), SCMP_SYS(getrandom)};
+
+/// Network, and AF_NETLINK: which addresses this host has, for getaddrinfo().
+constexpr int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_VSOCK};
+
+/// What neither qemu-nbd nor the helper beside it ever does. A list of what they may do would have to follow qemu's.
+constexpr int not_for_qemu[] = {SCMP_SYS(ptrace),
+                                SCMP_SYS(process_vm_readv),
+                                SCMP_SYS(process_vm_writev),
+                                SCMP_SYS(bpf),
+                                SCMP_SYS(init_module),
+                                SCMP_SYS(finit_module),
+                                SCMP_SYS(delete_module),
+                                SCMP_SYS(kexec_load),
+                                SCMP_SYS(mount),
+                                SCMP_SYS(umount2),
+                                SCMP_SYS(pivot_root),
+                                SCMP_SYS(chroot),
+                                SCMP_SYS(setns),
+                                SCMP_SYS(unshare),
+                                SCMP_SYS(keyctl),
+                                SCMP_SYS(add_key),
+                                SCMP_SYS(request_key),
+                                SCMP_SYS(userfaultfd),
+                                SCMP_SYS(perf_event_open),
+                                SCMP_SYS(open_by_handle_at),
+                                SCMP_SYS(move_mount),
+                                SCMP_SYS(fsopen),
+                                SCMP_SYS(open_tree),
+                                SCMP_SYS(pidfd_getfd),
+                                SCMP_SYS(fsmount),
+                                SCMP_SYS(swapon),
+                                SCMP_SYS(swapoff),
+                                SCMP_SYS(reboot),
+                                SCMP_SYS(settimeofday),
+                                SCMP_SYS(clock_settime),
+                                SCMP_SYS(iopl),
+                                SCMP_SYS(ioperm),
+                                SCMP_SYS(kexec_file_load)};
+
+int allow_client() {
+    if (instrumented) {
+        return 0;
     }
-    for (const char* path : writable) {
-        const UniqueFd kept{::open(path, O_PATH | O_CLOEXEC)};
-        landlock_path_beneath_attr rule{};
-        rule.allowed_access = LANDLOCK_ACCESS_FS_WRITE_FILE;
-        rule.parent_fd = kept.get();
-        if (::syscall(SYS_landlock_add_rule, made.get(), LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0) {
-            return;
-        }
+    SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
+    filter.add_all(SCMP_ACT_ALLOW, client_calls);
+    constexpr scmp_datum_t writing = O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND;
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(openat), {argument_masked(2, writing, O_RDONLY)});
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(open), {argument_masked(1, writing, O_RDONLY)});
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(socket), 0, families);
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, harmless_fcntl_commands);
+    filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice);
+    for (const scmp_datum_t request : {scmp_datum_t{FIONREAD}, scmp_datum_t{FIONBIO}}) {
+        filter.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {argument_is(1, request)});
     }
-    (void)::syscall(SYS_landlock_restrict_self, made.get(), 0);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), {argument_is(0, 0), argument_is(2, 0)}); // to ask
+    return filter.load();
 }
 
-/// What a client of NBD never does, and one that was taken over would.
-constexpr int refused[] = {
-    SCMP_SYS(execve),
-    SCMP_SYS(execveat),
-    SCMP_SYS(fork),
-    SCMP_SYS(vfork),
-    SCMP_SYS(ptrace),
-    SCMP_SYS(process_vm_readv),
-    SCMP_SYS(bpf),
-    SCMP_SYS(process_vm_writev),
-    SCMP_SYS(init_module),
-    SCMP_SYS(finit_module),
-    SCMP_SYS(mount),
-    SCMP_SYS(kexec_load),
-    SCMP_SYS(setns),
-    SCMP_SYS(unshare),
-    SCMP_SYS(keyctl),
-    SCMP_SYS(userfaultfd),
-    SCMP_SYS(perf_event_open),
-    SCMP_SYS(io_uring_setup),
-    SCMP_SYS(kill),
-    SCMP_SYS(tkill),
-    SCMP_SYS(pidfd_getfd),
-    SCMP_SYS(pidfd_send_signal),
-    SCMP_SYS(add_key),
-    SCMP_SYS(open_by_handle_at),
-    SCMP_SYS(request_key),
-    SCMP_SYS(chroot),
-    SCMP_SYS(umount2),
-    SCMP_SYS(pivot_root),
-};
-
-int forbid_calls() {
+int forbid_qemu() {
     SeccompFilter filter{SCMP_ACT_ALLOW};
-    filter.add_all(SCMP_ACT_ERRNO(EPERM), refused);
+    filter.add_all(SCMP_ACT_ERRNO(EPERM), not_for_qemu);
     return filter.load();
+}
+
+/// Of root's rights only the one that it takes to open an image of somebody else's.
+Capabilities needed_for(const Settings& settings) {
+    const int flags = settings.read_only ? O_RDONLY : O_RDWR;
+    if (settings.image.empty() || opens_without_capabilities(settings.image.c_str(), flags)) {
+        return 0;
+    }
+    return 1ULL << CAP_DAC_OVERRIDE;
+}
+
+Error failed(const std::string& what, int error) {
+    return Error{"the NBD helper cannot be confined " + what + "(" + std::strerror(error) + ")"};
 }
 
 } // namespace
 
-Result<void> confine(bool remote) {
-    const rlimit none{0, 0};
-    (void)::setrlimit(RLIMIT_CORE, &none);
-    (void)::prctl(PR_SET_DUMPABLE, 0);
-    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-        return Error{std::string{"the NBD helper cannot be confined ("} + std::strerror(errno) + ")"};
+Result<void> confine(const Settings& settings) {
+    const bool remote = settings.image.empty();
+    if (const int error = give_up_privileges(needed_for(settings)); error != 0) {
+        return failed("", error);
     }
+    // Reading stays allowed: certificates, the resolver's configuration, an image's backing files. Connecting to a unix
+    // socket is not writing.
     if (remote) {
-        give_up(changing | LANDLOCK_ACCESS_FS_EXECUTE, {});
-        if (const int error = forbid_calls(); error != 0) {
-            return Error{std::string{"the NBD helper cannot be confined by seccomp ("} + std::strerror(error) +
-                         "); use a kernel with CONFIG_SECCOMP_FILTER"};
-        }
+        (void)landlock::restrict_rights(changing | LANDLOCK_ACCESS_FS_EXECUTE, {});
+    }
+    if (const int error = remote ? allow_client() : forbid_qemu(); error != 0) {
+        return failed("by seccomp, which takes a kernel with CONFIG_SECCOMP_FILTER ", error);
     }
     return {};
 }
 
 void confine_to_folder(const char* folder) {
-    give_up(changing, {folder, "/dev/null"}); // on which qemu tries out whether it can lock files
+    const landlock::Allowed allowed[] = {
+        {folder, LANDLOCK_ACCESS_FS_WRITE_FILE},
+        {"/dev/null", LANDLOCK_ACCESS_FS_WRITE_FILE}}; // on which qemu tries out whether it can lock files
+    (void)landlock::restrict_rights(changing, allowed);
 }
 
 } // namespace parapet::nbd

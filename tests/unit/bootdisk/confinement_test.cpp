@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the processes that read an image can no longer do. Each attempt is made by a child that has locked itself up.
+#include "support/confinement.hpp"
 #include "support/unique_fd.hpp"
 #include "vmm/bootdisk/confinement.hpp"
 #include "vmm/bootdisk/landlock.hpp"
@@ -38,26 +39,31 @@ protected:
         rmdir(folder_.c_str());
     }
 
+    enum Role { finder, runner, program };
+
     /// The exit status of a confined child that carries `attempt` out: 0 where it returned true; 128 + a signal.
-    int confined(const std::function<bool()>& attempt, bool as_program = false, Limits limits = {}) const {
+    int confined(const std::function<bool()>& attempt, Role role = program, Limits limits = {}) const {
         const pid_t child = fork();
         if (child == 0) {
-            if (!confine(image_, limits) || (as_program && !confine_program())) {
-                _exit(99);
+            bool locked_up = static_cast<bool>(confine(image_, limits));
+            if (role == finder) {
+                locked_up = locked_up && confine_finder();
+            } else {
+                locked_up = locked_up && confine_runner() && (role == runner || confine_program());
             }
-            _exit(attempt() ? 0 : 1);
+            _exit(!locked_up ? 99 : attempt() ? 0 : 1);
         }
         int status = 0;
         waitpid(child, &status, 0);
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
-    bool can(const std::function<bool()>& attempt, bool as_program = false) const {
-        const int status = confined(attempt, as_program);
+    bool can(const std::function<bool()>& attempt, Role role = program) const {
+        const int status = confined(attempt, role);
         EXPECT_TRUE(status == 0 || status == 1) << "status " << status;
         return status == 0;
     }
-    bool can_open(const std::string& path, int flags) const {
-        return can([&] { return open(path.c_str(), flags, 0600) >= 0; });
+    bool can_open(const std::string& path, int flags, Role role = program) const {
+        return can([&] { return open(path.c_str(), flags, 0600) >= 0; }, role);
     }
 
     std::string folder_, image_;
@@ -126,7 +132,7 @@ TEST_F(Confinement, CannotTalkOrExecuteOrHarm) {
     EXPECT_FALSE(can([] { return syscall(SYS_unshare, 0x10000000) == 0; }));
 }
 
-TEST_F(Confinement, TheProgramStartsNothing) {
+TEST_F(Confinement, OnlyTheRunnerStartsProcesses) {
     const auto forks = [] {
         const auto child = static_cast<pid_t>(syscall(SYS_fork));
         if (child == 0) {
@@ -134,11 +140,61 @@ TEST_F(Confinement, TheProgramStartsNothing) {
         }
         return child > 0;
     };
-    EXPECT_TRUE(can(forks));
-    EXPECT_FALSE(can(forks, true));
+    EXPECT_TRUE(can(forks, runner));
+    EXPECT_FALSE(can(forks, program));
+    EXPECT_FALSE(can(forks, finder));
     // No descriptor can be where execveat is allowed from.
-    EXPECT_FALSE(can([] { return fcntl(0, F_DUPFD, program_fd) >= 0; }, true));
-    EXPECT_FALSE(can([] { return dup2(0, program_fd) >= 0; }, true));
+    EXPECT_FALSE(can([] { return fcntl(0, F_DUPFD, program_fd) >= 0; }));
+    EXPECT_FALSE(can([] { return dup2(0, program_fd) >= 0; }));
+}
+
+/// With AT_EMPTY_PATH a path that is not empty counts all the same, and an absolute one whatever the descriptor.
+TEST_F(Confinement, NobodyExecutesAnotherProgram) {
+    const auto executes = [] {
+        static const char* const arguments[] = {"true", nullptr};
+        syscall(SYS_execveat, program_fd, "/bin/true", arguments, arguments, AT_EMPTY_PATH);
+        return errno != EPERM;
+    };
+    for (const Role role : {finder, runner, program}) {
+        EXPECT_FALSE(can(executes, role)) << role;
+    }
+}
+
+/// Not by number, and not by a descriptor of it.
+TEST_F(Confinement, SignalsNobodyElse) {
+    const pid_t victim = fork();
+    if (victim == 0) {
+        pause();
+        _exit(0);
+    }
+    for (const Role role : {finder, program}) {
+        EXPECT_FALSE(can([&] { return kill(victim, SIGKILL) == 0; }, role));
+        EXPECT_FALSE(can(
+            [&] {
+                const auto process = syscall(SYS_pidfd_open, victim, 0);
+                return process >= 0 && syscall(SYS_pidfd_send_signal, process, SIGKILL, nullptr, 0) == 0;
+            },
+            role));
+    }
+    EXPECT_FALSE(can([&] { return kill(victim, SIGKILL) == 0; }, runner)) << "by descriptor only";
+    EXPECT_EQ(waitpid(victim, nullptr, WNOHANG), 0) << "it lives";
+    kill(victim, SIGKILL);
+    waitpid(victim, nullptr, 0);
+}
+
+TEST_F(Confinement, TheFinderOpensAndLooksAtNothing) {
+    EXPECT_FALSE(can_open(image_, O_RDONLY, finder));
+    EXPECT_FALSE(can_open("/usr/lib/os-release", O_RDONLY, finder));
+    struct stat info {};
+    EXPECT_FALSE(can([&] { return stat(image_.c_str(), &info) == 0; }, finder));
+    EXPECT_FALSE(can([&] { return fstatat(0, image_.c_str(), &info, AT_EMPTY_PATH) == 0; }, finder));
+    EXPECT_FALSE(can([&] { return access(image_.c_str(), R_OK) == 0; }, finder));
+}
+
+TEST_F(Confinement, NoPrivilegesStay) {
+    for (const Role role : {finder, runner, program}) {
+        EXPECT_TRUE(can([] { return capabilities() == 0; }, role)) << role;
+    }
 }
 
 TEST_F(Confinement, OutputIsBounded) {
@@ -148,7 +204,7 @@ TEST_F(Confinement, OutputIsBounded) {
             static char bytes[8192];
             return write(file.get(), bytes, sizeof bytes) == sizeof bytes && write(file.get(), bytes, 1) == 1;
         },
-        false, {1ULL << 30, 8192, 30});
+        program, {1ULL << 30, 8192, 30});
     EXPECT_EQ(status, 128 + SIGXFSZ);
     struct stat info {};
     ASSERT_EQ(fstat(file.get(), &info), 0);
@@ -162,7 +218,7 @@ TEST_F(Confinement, TimeIsBounded) {
             }
             return true;
         },
-        false, {1ULL << 30, 8192, 1});
+        program, {1ULL << 30, 8192, 1});
     EXPECT_TRUE(status == 128 + SIGKILL || status == 128 + SIGXCPU) << status;
 }
 

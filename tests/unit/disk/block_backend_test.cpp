@@ -33,6 +33,7 @@ TEST_F(BlockTest, OffersWhatTheTargetCan) {
     EXPECT_EQ(value(nodes, "discard-granularity"), "4096");
     EXPECT_EQ(value(backend->frontend_nodes(), "virtual-device"), "51712");
     EXPECT_EQ(value(backend->backend_nodes(), "mode"), "w");
+    EXPECT_EQ(value(backend->backend_nodes(), "params"), "test.img") << "no path of the host";
 }
 
 TEST_F(BlockTest, OffersNoDiscardWhereItIsNotWanted) {

@@ -26,7 +26,8 @@ protected:
         for (std::size_t index = 0; index < disk_bytes; ++index) {
             target->data[index] = static_cast<std::byte>(index / 512 * 7 + index);
         }
-        backend = std::make_unique<disk::BlockBackend>(guest.context(), spec, std::move(made), "test.img");
+        backend =
+            std::make_unique<disk::BlockBackend>(guest.context(), spec, std::move(made), "/srv/of the host/test.img");
         backend->fail = [this](const std::string& why) { failed = why; };
         backend->publish = [this](const xenbus::Nodes& nodes) { published = nodes; };
     }

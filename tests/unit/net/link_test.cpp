@@ -8,10 +8,12 @@
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
+#include <functional>
 #include <malloc.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <thread>
 
 namespace parapet::net::test {
@@ -413,6 +415,63 @@ TEST(Link, DoesNotWaitForALockThatSomebodyKeeps) {
     const auto refused = open_link(folder / "link");
     ASSERT_FALSE(refused.ok());
     EXPECT_NE(refused.error().message.find("lock"), std::string::npos) << refused.error().message;
+}
+
+/// A process of another user's, which does `what` and says whether that came off.
+bool as_somebody_else(const std::function<bool()>& what) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        constexpr unsigned nobody = 65534;
+        ::_exit(::setgid(nobody) == 0 && ::setuid(nobody) == 0 && what() ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return status == 0;
+}
+
+sockaddr_un address_of(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    return address;
+}
+
+TEST(Link, ConnectsToNobodyElses) {
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "takes root, to be somebody else";
+    }
+    const Folder folder;
+    const std::string path = folder / "link";
+    std::filesystem::permissions(std::filesystem::path{path}.parent_path(), std::filesystem::perms::all);
+    const UniqueFd listener{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+    ASSERT_TRUE(as_somebody_else([&] {
+        const sockaddr_un address = address_of(path);
+        return ::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
+               ::listen(listener.get(), 1) == 0; // whose credentials count
+    }));
+    const auto refused = open_link(path);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find("another user"), std::string::npos) << refused.error().message;
+}
+
+TEST(Link, TakesNobodyElse) {
+    if (::geteuid() != 0) {
+        GTEST_SKIP() << "takes root, to be somebody else";
+    }
+    const Folder folder;
+    const std::string path = folder / "link";
+    End one{path};
+    std::filesystem::permissions(std::filesystem::path{path}.parent_path(), std::filesystem::perms::all);
+    std::filesystem::permissions(path, std::filesystem::perms::all); // as the kernel would not let them in otherwise
+    EXPECT_TRUE(as_somebody_else([&] {
+        const UniqueFd socket{::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)};
+        const sockaddr_un address = address_of(path);
+        char byte = 0;
+        return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0 &&
+               ::read(socket.get(), &byte, 1) <= 0; // not even a hello
+    }));
+    End other{path};
+    EXPECT_TRUE(one.carrier("1")) << "the place is free";
 }
 
 TEST(Link, OpensOnlyWhatIsALink) {

@@ -241,6 +241,36 @@ TEST(Emulate, PortBitmapOpensPorts) {
     EXPECT_FALSE(emulated(vm, {0xe4, 0x60}));
 }
 
+/// The bitmap's address is the kernel's: what user mode has there, on its own root, has no say.
+TEST(Emulate, PortBitmapIsReadInTheKernelsAddressSpace) {
+    constexpr u64 BITMAP = 0x400000;
+    FakeVm vm;
+    Vcpu& vcpu = vm.vcpu();
+    const auto entry = [&](u64 pfn) { return Pte::make(vm.mfn(pfn), Pte::PRESENT | Pte::RW | Pte::USER); };
+    const auto map = [&](Mfn root, u64 first_table, u64 pfn) {
+        reinterpret_cast<Pte*>(vm.frame(root))[0] = entry(first_table);
+        vm.at<Pte>(first_table) = entry(first_table + 1);
+        vm.at<Pte>(first_table + 1, (BITMAP >> 21) * sizeof(Pte)) = entry(first_table + 2);
+        vm.at<Pte>(first_table + 2, (BITMAP >> 12 & 511) * sizeof(Pte)) = entry(pfn);
+    };
+    const Mfn user_root = vm.mfn(30);
+    copy_bytes(vm.frame(user_root), vm.frame(vcpu.kernel_root), PAGE_SIZE);
+    map(vcpu.kernel_root, 31, 10);
+    map(user_root, 34, 11);
+    vcpu.io_bitmap_va = BITMAP;
+    vcpu.io_bitmap_ports = 128;
+    for (const bool kernel_opens : {true, false}) {
+        fill_bytes(vm.frame(vm.mfn(10)), kernel_opens ? 0 : 0xff, PAGE_SIZE);
+        fill_bytes(vm.frame(vm.mfn(11)), kernel_opens ? 0xff : 0, PAGE_SIZE);
+        const Regs& regs = guest_at(vm, {0xe4, 0x60});
+        ASSERT_EQ(vm.call(do_stack_switch, 0, vm.va(3).address), 0);
+        vcpu.user_root = user_root;
+        vcpu.kernel_mode = 0;
+        (void)fault(vm, abi::TRAP_gp_fault);
+        EXPECT_EQ(regs.rip == vm.va(0, 2).address, kernel_opens);
+    }
+}
+
 TEST(Emulate, StringInputFillsMemory) {
     FakeVm vm;
     vm.vcpu().iopl = 1;

@@ -2,6 +2,7 @@
 // The hosted home of the core; see fake_machine.hpp.
 #include "tests/unit/nucleus/fake_machine.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "hypercall-emu/core/services.hpp"
@@ -15,22 +16,34 @@ test::FakeMachine& fake(Machine& machine) {
     return static_cast<test::FakeMachine&>(machine);
 }
 
+thread_local test::FakeMachine* watched; ///< whose reads are watched, and how much of its memory
+thread_local size_t watched_bytes;
+
 } // namespace
 
 void Machine::write_pte(Pte* slot, Pte value) {
-    fake(*this).record_write(slot, value);
+    test::FakeMachine& self = fake(*this);
+    if (self.on_write_pte)
+        self.on_write_pte(slot, value);
+    self.record_write(slot, value);
     __atomic_store_n(&slot->raw, value.raw, __ATOMIC_RELEASE);
 }
 
 bool Machine::replace_pte(Pte* slot, Pte expected, Pte value) {
-    if (slot->raw != expected.raw)
+    if (fake(*this).on_replace_pte)
+        fake(*this).on_replace_pte(slot);
+    if (__atomic_load_n(&slot->raw, __ATOMIC_RELAXED) != expected.raw)
         return false;
     write_pte(slot, value);
     return true;
 }
 
 void Machine::activate_root(u64 cr3) {
-    fake(*this).roots.push_back(cr3);
+    test::FakeMachine& self = fake(*this);
+    if (self.on_activate_root)
+        self.on_activate_root(cr3);
+    if (self.recording)
+        self.roots.push_back(cr3);
 }
 
 u64 Machine::read_tsc() {
@@ -54,6 +67,10 @@ int64_t Machine::request(doorbell::Request kind, u32 length) {
     doorbell::RequestBlock& block = mailbox->request;
     block.kind = kind;
     block.length = length;
+    if (self.on_request) {
+        block.result = self.on_request(kind, length);
+        return block.result;
+    }
     test::RequestRecord record{.kind = kind, .length = length, .argument = block.argument[0], .text = {}, .frames = {}};
     if (kind == doorbell::Request::log || kind == doorbell::Request::console_write)
         record.text.assign(block.text, min_of<size_t>(length, sizeof(block.text)));
@@ -68,12 +85,33 @@ int64_t Machine::request(doorbell::Request kind, u32 length) {
 }
 
 void Machine::wake(u32 id) {
-    fake(*this).wakes.push_back(id);
+    if (fake(*this).recording)
+        fake(*this).wakes.push_back(id);
 }
 
 } // namespace parapet::nucleus
 
 namespace parapet::nucleus::test {
+
+/// For whoever reads VM memory (the linker's wrapper below, and the loads that tests/fuzz traces).
+void note_read(const void* at, size_t bytes) {
+    FakeMachine* machine = watched;
+    if (machine == nullptr || !machine->on_read)
+        return;
+    auto* from = static_cast<u8*>(const_cast<void*>(at));
+    if (from >= machine->directmap && from < machine->directmap + watched_bytes)
+        machine->on_read(from, bytes);
+}
+
+FakeMachine::~FakeMachine() {
+    if (watched == this)
+        watched = nullptr;
+}
+
+void FakeMachine::watch_reads(size_t bytes) {
+    watched = this;
+    watched_bytes = bytes;
+}
 
 namespace {
 
@@ -84,6 +122,8 @@ constexpr u64 TABLE_FLAGS = Pte::PRESENT | Pte::RW | Pte::USER | Pte::ACCESSED |
 } // namespace
 
 void FakeMachine::record_write(Pte* slot, Pte value) {
+    if (!recording)
+        return;
     const u64 offset = static_cast<u64>(reinterpret_cast<u8*>(slot) - directmap);
     pte_writes.push_back({.table = {offset >> PAGE_SHIFT},
                           .index = static_cast<unsigned>(offset % PAGE_SIZE / sizeof(Pte)),
@@ -128,6 +168,8 @@ FakeVm::FakeVm(const FakeVmOptions& options)
     boot.domain.store_port = options.store_port;
     boot.domain.console_port = options.console_port;
     boot.domain.domid = 7;
+    boot.domain.store_mfn = options.store_pfn == 0 ? 0 : mfn(options.store_pfn).number;
+    boot.domain.console_mfn = options.console_pfn == 0 ? 0 : mfn(options.console_pfn).number;
 
     for (u64 pfn = 0; pfn < options.nr_pages; pfn++)
         m2p_[mfn(pfn).number] = pfn;
@@ -246,4 +288,49 @@ Vcpu& FakeVm::add_vcpu() {
     return added;
 }
 
+std::unique_ptr<FakeVmState> FakeVm::save() const {
+    auto state = std::make_unique<FakeVmState>();
+    state->memory.assign(memory_, memory_ + max_mfn_ * PAGE_SIZE);
+    state->frames = frames_;
+    state->host_use = host_use_;
+    state->m2p = m2p_;
+    state->mailbox = *mailbox_;
+    state->domain = *domain_;
+    for (size_t id = 0; id < vcpus_.size(); id++) {
+        state->vcpus.push_back(*vcpus_[id]);
+        state->regs.push_back(*regs_[id]);
+    }
+    state->tsc = machine.tsc;
+    state->msrs = machine.msrs;
+    return state;
+}
+
+void FakeVm::restore(const FakeVmState& state) {
+    std::copy(state.memory.begin(), state.memory.end(), memory_);
+    // In place: the core holds pointers into these.
+    std::copy(state.frames.begin(), state.frames.end(), frames_.begin());
+    std::copy(state.host_use.begin(), state.host_use.end(), host_use_.begin());
+    std::copy(state.m2p.begin(), state.m2p.end(), m2p_.begin());
+    *mailbox_ = state.mailbox;
+    *domain_ = state.domain;
+    for (size_t id = 0; id < vcpus_.size(); id++) {
+        *vcpus_[id] = state.vcpus[id];
+        *regs_[id] = state.regs[id];
+    }
+    machine.tsc = state.tsc;
+    machine.msrs = state.msrs;
+    machine.vcpu = vcpus_[0].get();
+}
+
 } // namespace parapet::nucleus::test
+
+// The linker hands the core's calls of copy_bytes() over (--wrap, CMakeLists.txt): copies out of VM memory are seen.
+extern "C" {
+void __real__ZN7parapet7nucleus10copy_bytesEPvPKvm(void* destination, const void* source, size_t bytes);
+void __wrap__ZN7parapet7nucleus10copy_bytesEPvPKvm(void* destination, const void* source, size_t bytes);
+
+void __wrap__ZN7parapet7nucleus10copy_bytesEPvPKvm(void* destination, const void* source, size_t bytes) {
+    parapet::nucleus::test::note_read(source, bytes);
+    __real__ZN7parapet7nucleus10copy_bytesEPvPKvm(destination, source, bytes);
+}
+}

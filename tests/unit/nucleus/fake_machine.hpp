@@ -5,6 +5,7 @@
 // frame n, whose machine frame is another number (mfn()). What the core asks of its home is recorded.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,7 +43,23 @@ public:
     std::vector<RequestRecord> requests;
     std::vector<u32> wakes;
     std::vector<u64> roots; ///< activate_root
+    bool recording = true;  ///< pte_writes, requests, wakes and roots are filled
 
+    // What a test does in the middle of the core's work. All may be empty.
+    /// Before bytes of VM memory are copied or, where the build traces loads (tests/fuzz), read: somebody else may
+    /// write there. One FakeMachine of a thread can have it: see watch_reads().
+    std::function<void(u8* at, size_t bytes)> on_read;
+    /// Before a page-table entry is stored. The slot still holds the old value.
+    std::function<void(Pte* slot, Pte value)> on_write_pte;
+    /// Before replace_pte() compares: the processor may set accessed and dirty now.
+    std::function<void(Pte* slot)> on_replace_pte;
+    std::function<void(u64 cr3)> on_activate_root;
+    /// The vmm's part of a request; the result is the answer.
+    std::function<int64_t(doorbell::Request kind, u32 length)> on_request;
+
+    ~FakeMachine();
+    /// Have on_read called from now on, for `bytes` of VM memory from the direct map's start.
+    void watch_reads(size_t bytes);
     void record_write(Pte* slot, Pte value);
 };
 
@@ -53,6 +70,21 @@ struct FakeVmOptions {
     u64 boot_tsc = 1'000'000;
     u64 wall_clock_ns = 1'763'632'800'123'456'789;
     u32 store_port = 1, console_port = 2;
+    u64 store_pfn = 0, console_pfn = 0; ///< pages of the rings, 0: none
+};
+
+/// A copy of all that the core, the guest and the vmm can change in a FakeVm.
+struct FakeVmState {
+    std::vector<u8> memory;
+    std::vector<Frame> frames;
+    std::vector<doorbell::HostUse> host_use;
+    std::vector<u64> m2p;
+    doorbell::Mailbox mailbox;
+    Domain domain;
+    std::vector<Vcpu> vcpus;
+    std::vector<Regs> regs;
+    u64 tsc;
+    std::map<u32, u64> msrs;
 };
 
 class FakeVm {
@@ -114,6 +146,10 @@ public:
     /// A further vCPU, offline.
     Vcpu& add_vcpu();
 
+    [[nodiscard]] std::unique_ptr<FakeVmState> save() const;
+    /// Back to what save() found. No vCPU was added since.
+    void restore(const FakeVmState& state);
+
     [[nodiscard]] Vcpu& vcpu(u32 id = 0) { return *vcpus_[id]; }
     [[nodiscard]] Domain& domain() { return *domain_; }
     [[nodiscard]] abi::shared_info64& shared() { return *domain_->shared; }
@@ -122,6 +158,8 @@ public:
     /// All of them, by MFN, for a host that plays itself.
     [[nodiscard]] doorbell::HostUse* host_use_array() { return host_use_.data(); }
     [[nodiscard]] doorbell::Mailbox& mailbox() { return *mailbox_; }
+    [[nodiscard]] u64 nr_frames() const { return max_mfn_; }
+    [[nodiscard]] const u64* m2p() const { return m2p_.data(); }
 
     FakeMachine machine;
     doorbell::BootInfo boot{};

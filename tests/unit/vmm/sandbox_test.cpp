@@ -2,6 +2,11 @@
 // What the confined process may and may not do; each in a process of its own.
 #include "vmm/sandbox.hpp"
 
+#include "support/file_status.hpp"
+#include "support/unique_fd.hpp"
+
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -9,8 +14,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <string_view>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
 
@@ -44,6 +52,83 @@ TEST(Sandbox, OpensNoFile) {
     EXPECT_EXIT(confined([] { return refused(::open("/tmp/x", O_WRONLY | O_CREAT, 0600) < 0); }),
                 testing::ExitedWithCode(0), "");
     EXPECT_EXIT(confined([] { return refused(::unlink("/tmp/x") < 0); }), testing::ExitedWithCode(0), "");
+}
+
+/// Every system call that takes a path (of those that open nothing), each with one that leads somewhere.
+TEST(Sandbox, LooksAtNoPath) {
+    SKIP_WHERE_INSTRUMENTED();
+    const auto all_refused = [] {
+        const char* path = "/etc/passwd";
+        std::array<char, 4096> space{};
+        const auto at = [&](auto... arguments) {
+            errno = 0;
+            return ::syscall(arguments...) == -1 && errno == EPERM;
+        };
+        const std::array results{
+            at(SYS_stat, path, space.data()),
+            at(SYS_lstat, path, space.data()),
+            at(SYS_newfstatat, AT_FDCWD, path, space.data(), 0),
+            at(SYS_newfstatat, AT_FDCWD, path, space.data(), AT_EMPTY_PATH),
+            at(SYS_newfstatat, 0, "", space.data(), AT_EMPTY_PATH),
+            at(SYS_statx, AT_FDCWD, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_SIZE, space.data()),
+            at(SYS_statx, AT_FDCWD, path, 0, STATX_SIZE, space.data()),
+            at(SYS_access, path, F_OK),
+            at(SYS_faccessat, AT_FDCWD, path, F_OK),
+            at(SYS_faccessat2, AT_FDCWD, path, F_OK, 0),
+            at(SYS_readlink, path, space.data(), space.size()),
+            at(SYS_readlinkat, AT_FDCWD, path, space.data(), space.size()),
+            at(SYS_statfs, path, space.data()),
+            at(SYS_chdir, path),
+            at(SYS_truncate, path, 0),
+            at(SYS_getxattr, path, "user.x", space.data(), space.size()),
+            at(SYS_inotify_add_watch, 0, path, 0),
+            at(SYS_name_to_handle_at, AT_FDCWD, path, space.data(), space.data(), 0)};
+        for (std::size_t i = 0; i < results.size(); i++) {
+            if (!results[i]) {
+                return static_cast<int>(i) + 1;
+            }
+        }
+        return 0;
+    };
+    EXPECT_EXIT(confined(all_refused), testing::ExitedWithCode(0), "");
+}
+
+TEST(Sandbox, TellsTheLengthOfWhatIsOpen) {
+    SKIP_WHERE_INSTRUMENTED();
+    const UniqueFd file{::open("/etc/passwd", O_RDONLY | O_CLOEXEC)};
+    ASSERT_TRUE(file.valid());
+    EXPECT_EXIT(confined([&] {
+                    struct stat status {};
+                    return status_of(file.get(), status) == 0 && status.st_size > 0 ? 0 : 1;
+                }),
+                testing::ExitedWithCode(0), "");
+}
+
+TEST(Sandbox, HasNoPrivileges) {
+    SKIP_WHERE_INSTRUMENTED();
+    const UniqueFd status{::open("/dev/null", O_RDONLY | O_CLOEXEC)}; // the child's own takes its place
+    const auto verdict = [&] {
+        std::array<char, 8192> bytes{};
+        const ssize_t length = ::pread(status.get(), bytes.data(), bytes.size() - 1, 0);
+        const std::string_view text{bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(length, 0))};
+        int line = 1;
+        for (const char* const want :
+             {"CapInh:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "CapEff:\t0000000000000000\n",
+              "CapAmb:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"}) {
+            if (text.find(want) == std::string_view::npos) {
+                return line;
+            }
+            line++;
+        }
+        return 0;
+    };
+    EXPECT_EXIT(
+        {
+            const int own = ::open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+            ::dup3(own, status.get(), O_CLOEXEC);
+            confined(verdict);
+        },
+        testing::ExitedWithCode(0), "");
 }
 
 TEST(Sandbox, ConnectsToNobody) {

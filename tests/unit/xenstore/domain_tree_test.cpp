@@ -23,6 +23,8 @@ DomainTreeConfig config() {
     c.store_ring_ref = 0x124;
     c.store_port = 1;
     c.cmdline = "console=hvc0 root=/dev/xvda";
+    c.kernel = "/srv/of the host/vmlinuz-6.1";
+    c.ramdisk = "images/initrd.img";
     return c;
 }
 
@@ -52,6 +54,8 @@ TEST(DomainTree, WhatAGuestReads) {
         {"/vm/01234567-89ab-cdef-0123-456789abcdef/uuid", "01234567-89ab-cdef-0123-456789abcdef"},
         {"/vm/01234567-89ab-cdef-0123-456789abcdef/name", "demo"},
         {"/vm/01234567-89ab-cdef-0123-456789abcdef/image/cmdline", "console=hvc0 root=/dev/xvda"},
+        {"/vm/01234567-89ab-cdef-0123-456789abcdef/image/kernel", "vmlinuz-6.1"}, // no path of the host
+        {"/vm/01234567-89ab-cdef-0123-456789abcdef/image/ramdisk", "initrd.img"},
         {"/local/domain/0/backend/console/1/0/frontend", "/local/domain/1/console"},
     };
     for (const auto& [path, value] : expected)

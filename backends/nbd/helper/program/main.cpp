@@ -108,7 +108,7 @@ Result<void> serve(const Settings& settings, VmmPort& port) {
     if (memory == MAP_FAILED) {
         return Error{std::string{"the NBD helper cannot map its memory ("} + std::strerror(errno) + ")"};
     }
-    if (auto confined = confine(settings.image.empty()); !confined) {
+    if (auto confined = confine(settings); !confined) {
         return confined;
     }
     const auto server = settings.image.empty() ? remote_server(settings) : qemu_server(settings);

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vmm/bootdisk/program_runner.hpp"
+
+#include "vmm/bootdisk/confinement.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace parapet::bootdisk {
+namespace {
+
+constexpr char stop_word = 's';
+constexpr int runner_ends = 0;
+
+struct Request {
+    std::array<char, ProgramRunner::max_argument + 2> text{}; ///< command, argument, NUL
+    std::size_t length = 0;                                   ///< without the NUL; 0: nobody is there any more
+    UniqueFd output, complaints;
+};
+
+union Control {
+    cmsghdr header;
+    char bytes[CMSG_SPACE(2 * sizeof(int))];
+};
+
+/// The descriptors that came with a message; others than two are closed.
+void take_descriptors(msghdr& message, Request& request) {
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        std::array<int, 2> fds{-1, -1};
+        std::memcpy(fds.data(), CMSG_DATA(part), std::min(part->cmsg_len - CMSG_LEN(0), sizeof fds));
+        request.output = UniqueFd{fds[0]};
+        request.complaints = UniqueFd{fds[1]};
+    }
+}
+
+Request receive(int socket) {
+    Request request;
+    Control control{};
+    iovec data{request.text.data(), request.text.size() - 1};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control;
+    ssize_t length = 0;
+    while ((length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR) {
+    }
+    request.length = static_cast<std::size_t>(std::max<ssize_t>(length, 0));
+    take_descriptors(message, request);
+    return request;
+}
+
+/// In the child: becomes the program, or ends.
+[[noreturn]] void become_program(const char* image, const Request& request, const char* no_path) {
+    static const char* const environment[] = {"LC_ALL=C", nullptr};
+    const bool list = request.text[0] == static_cast<char>(ProgramRunner::Command::list);
+    const char* const arguments[] = {"grub-fstest", image, list ? "ls" : "cat", "--", request.text.data() + 1, nullptr};
+    if (dup2(request.output.get(), STDOUT_FILENO) >= 0 && dup2(request.complaints.get(), STDERR_FILENO) >= 0 &&
+        confine_program()) {
+        syscall(SYS_execveat, program_fd, no_path, arguments, environment, AT_EMPTY_PATH);
+    }
+    _exit(ProgramRunner::not_started);
+}
+
+/// Until the child has ended; kills it when anything comes, or nobody is there. What it then says is its status.
+int attend(pid_t child, int socket) {
+    const UniqueFd process{static_cast<int>(syscall(SYS_pidfd_open, child, 0))};
+    pollfd watched[2] = {{process.get(), POLLIN, 0}, {socket, POLLIN, 0}};
+    // Without pidfds (before Linux 5.3) it is bounded by its limits alone.
+    while (process.valid() && (poll(watched, 2, -1) >= 0 || errno == EINTR) && watched[0].revents == 0) {
+        if (watched[1].revents != 0) {
+            (void)receive(socket);
+            syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0);
+            break;
+        }
+    }
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+[[noreturn]] void serve(int socket, const std::string& image, const char* no_path) {
+    for (;;) {
+        const Request request = receive(socket);
+        if (request.length == 0) {
+            _exit(runner_ends);
+        }
+        if (request.length < 2 || !request.output.valid() || !request.complaints.valid()) {
+            continue; // a stop that came after the end
+        }
+        const pid_t child = fork();
+        if (child == 0) {
+            become_program(image.c_str(), request, no_path);
+        }
+        const int status = child < 0 ? ProgramRunner::not_started : attend(child, socket);
+        if (send(socket, &status, sizeof status, MSG_NOSIGNAL) != sizeof status) {
+            _exit(runner_ends);
+        }
+    }
+}
+
+} // namespace
+
+Result<ProgramRunner> ProgramRunner::start(const std::string& image) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
+    }
+    UniqueFd ours{ends[0]};
+    const UniqueFd theirs{ends[1]};
+    const pid_t child = fork();
+    if (child < 0) {
+        return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
+    }
+    if (child == 0) {
+        (void)ours.release();
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close_range(STDERR_FILENO + 1, static_cast<unsigned>(theirs.get()) - 1, 0);
+        close_range(static_cast<unsigned>(theirs.get()) + 1, program_fd - 1, 0);
+        const auto no_path = confine_runner();
+        if (!no_path) {
+            _exit(runner_ends);
+        }
+        serve(theirs.get(), image, *no_path);
+    }
+    close(program_fd);
+    return ProgramRunner{std::move(ours)};
+}
+
+bool ProgramRunner::begin(Command command, const std::string& argument, int output, int complaints) const {
+    std::string text(1, static_cast<char>(command));
+    text += argument;
+    if (argument.empty() || argument.size() > max_argument) {
+        return false;
+    }
+    Control control{};
+    iovec data{text.data(), text.size()};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.bytes;
+    message.msg_controllen = sizeof control;
+    cmsghdr* const part = CMSG_FIRSTHDR(&message);
+    part->cmsg_level = SOL_SOCKET;
+    part->cmsg_type = SCM_RIGHTS;
+    part->cmsg_len = CMSG_LEN(2 * sizeof(int));
+    const std::array fds{output, complaints};
+    std::memcpy(CMSG_DATA(part), fds.data(), sizeof fds);
+    return sendmsg(socket_.get(), &message, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+}
+
+void ProgramRunner::stop() const {
+    (void)!send(socket_.get(), &stop_word, 1, MSG_NOSIGNAL);
+}
+
+int ProgramRunner::wait() const {
+    int status = -1;
+    ssize_t length = 0;
+    while ((length = recv(socket_.get(), &status, sizeof status, 0)) < 0 && errno == EINTR) {
+    }
+    return length == sizeof status ? status : -1;
+}
+
+} // namespace parapet::bootdisk
