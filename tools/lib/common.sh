@@ -110,6 +110,8 @@ build_tree() {
     local dir=$1 target=()
     shift
     [ -z "${PARAPET_TARGETS:-}" ] || read -ra target <<<"--target $PARAPET_TARGETS"
+    # What another clone or worktree on this machine has compiled serves here too.
+    export CCACHE_BASEDIR=${CCACHE_BASEDIR:-$PARAPET_TOP} CCACHE_NOHASHDIR=1
     cmake -S "$PARAPET_TOP" -B "$dir" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo \
         -DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache "$@" >"$dir.configure.log" 2>&1 || {
         cat "$dir.configure.log" >&2
