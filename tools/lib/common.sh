@@ -21,7 +21,7 @@ PARAPET_LINT_PACKAGES=('clang-14|clang-19' 'libclang-rt-14-dev|libclang-rt-19-de
 # Disk images: making them, and reading what they boot.
 PARAPET_DISK_PACKAGES=(grub-common e2fsprogs xfsprogs btrfs-progs fdisk)
 # What a rig run needs beyond that.
-PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux e2fsprogs iproute2)
+PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux e2fsprogs iproute2 strace)
 
 say() { printf '%s\n' "$*" >&2; }
 die() {
