@@ -10,7 +10,6 @@ namespace {
 using OwnedNucleus = BlockTest;
 
 TEST_F(OwnedNucleus, WorksAndLetsGo) {
-    std::uint64_t answered = 0;
     for (std::uint64_t round = 0; round < 6; round++) {
         failed.clear();
         make(round % 2 == 0 ? "" : "persistent=off");
@@ -25,24 +24,29 @@ TEST_F(OwnedNucleus, WorksAndLetsGo) {
         }
         std::vector<std::uint64_t> favourites(refs.begin(), refs.end());
         favourites.insert(favourites.end(), {1, 2, 6, 7, 11, 4096, FakeGuest::first_own, FakeGuest::frames});
+        const auto post = [&](std::uint64_t turn) {
+            auto request = Frontend<>::request(static_cast<std::uint8_t>(turn % 2), turn, turn % 1000);
+            Frontend<>::add(request, refs[turn % refs.size()]);
+            frontend->post(request);
+        };
+        if (round == 0) { // the one round that starts from a clean grant table: the device does work
+            post(0);
+            ASSERT_TRUE(guest.run_until([&] { return target->submitted != 0; }, 30s)) << "nothing was ever tried";
+        }
         {
             test::Scribbler scribbler{guest.shared_with_the_nucleus(), favourites, round};
             const auto end = std::chrono::steady_clock::now() + 250ms;
             for (std::uint64_t turn = 0; std::chrono::steady_clock::now() < end; turn++) {
-                auto request = Frontend<>::request(static_cast<std::uint8_t>(turn % 2), turn, turn % 1000);
-                Frontend<>::add(request, refs[turn % refs.size()]);
-                frontend->post(request);
+                post(turn);
                 guest.run_until([&] { return !failed.empty(); }, 1ms);
             }
             EXPECT_GT(scribbler.writes(), 100U);
         }
-        answered += target->submitted;
         ASSERT_TRUE(disconnect()) << "round " << round;
         ASSERT_EQ(guest.leases(), 0U) << "round " << round;
         backend.reset();
         guest.mend();
     }
-    EXPECT_GT(answered, 0U) << "nothing was ever tried";
 }
 
 } // namespace
