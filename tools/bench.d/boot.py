@@ -3,6 +3,7 @@
 the initial domain of Xen in a KVM guest. JSON on stdout."""
 import json
 import os
+import sys
 import tempfile
 
 from common import TOP, arguments, finish, median, parapet, ratio, run, say, where
@@ -34,9 +35,12 @@ def middle(runs):
 
 def main():
     options = arguments(kernel={"required": True}, initrd={"required": True}, memory={"type": int, "default": 512},
-                        no_reference={"action": "store_true"})
+                        no_reference={"action": "store_true"}, only={"default": "parapet+qemu-kvm+xen-kvm"})
     place = where()
-    ways = ["parapet"] + ([] if options.no_reference else ["qemu-kvm", "xen-kvm"])
+    wanted = options.only.split("+")
+    if unknown := set(wanted) - {"parapet", "qemu-kvm", "xen-kvm"}:
+        sys.exit(f"bench boot: unknown way {unknown.pop()}: there are parapet, qemu-kvm and xen-kvm")
+    ways = ["parapet"] + [way for way in wanted if way != "parapet" and not options.no_reference]
     runs = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as cache:
         for file in (options.kernel, options.initrd, options.build + "/tools/parapet/parapet"):
