@@ -119,7 +119,8 @@ struct BootInfo {
     Home home;
     uint32_t nr_vcpus;
     uint32_t hypercall_instruction_length; ///< bytes to step back to issue a hypercall again
-    uint32_t has_nx, has_pge, has_smep, has_fsgsbase, use_global;
+    uint32_t has_nx;
+    uint32_t has_cpuid_faulting; ///< the vCPU can make CPUID a fault at ring 3
     DomainBoot domain;
     uint32_t nr_cpuid;
     uint32_t trace; ///< 1: log every hypercall

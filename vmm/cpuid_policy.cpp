@@ -27,8 +27,9 @@ constexpr std::uint32_t hide_1_edx =
 constexpr std::uint32_t sep_1_edx = bit(11);
 constexpr std::uint32_t hypervisor_1_ecx = bit(31);
 constexpr std::uint32_t hide_7_ebx =
-    bits(0, 1, 2, 4, 7, 10, 11, 12, 14, 15, 20, 22, 25); // FSGSBASE TSC_ADJUST SGX HLE
-                                                         // SMEP INVPCID RTM RDT-M MPX RDT-A SMAP PCOMMIT PT
+    bits(1, 2, 4, 7, 10, 11, 12, 14, 15, 20, 22, 25); // TSC_ADJUST SGX HLE
+                                                      // SMEP INVPCID RTM RDT-M MPX RDT-A SMAP PCOMMIT PT
+constexpr std::uint32_t fsgsbase_7_ebx = bit(0);
 constexpr std::uint32_t hide_7_ecx = bits(2, 3, 4, 5, 7, 13, 16, 22, 24, 25, 27, 28, 29,
                                           30); // UMIP PKU OSPKE WAITPKG
                                                // CET_SS TME LA57 RDPID BUSLOCK CLDEMOTE MOVDIRI MOVDIR64B ENQCMD SGX_LC
@@ -135,6 +136,9 @@ bool restrict_leaf(Leaf& leaf, const Substrate& substrate, const XsaveSizes& siz
         if (leaf.sub == 0) {
             leaf.a = std::min(leaf.a, 1U);
             leaf.b &= ~hide_7_ebx;
+            if (substrate.ring3_native) {
+                leaf.b &= ~fsgsbase_7_ebx; // CR4 is the host's there
+            }
             leaf.c &= ~hide_7_ecx;
             leaf.d &= keep_7_edx;
             if (!xsave) {

@@ -77,7 +77,7 @@ Result<KvmVm> make_vm(const KvmSystem& system, const GuestRam& ram) {
 }
 
 void complete_boot_info(doorbell::BootInfo& boot, const DomainSources& sources, const ClockReading& clock,
-                        const Uuid& uuid) {
+                        bool has_cpuid_faulting, const Uuid& uuid) {
     boot.tsc_khz = clock.tsc_khz;
     boot.boot_tsc = clock.guest_tsc;
     boot.wall_clock_ns = clock.wall_clock_ns;
@@ -85,6 +85,7 @@ void complete_boot_info(doorbell::BootInfo& boot, const DomainSources& sources, 
     boot.syscall_arrival = sources.substrate().syscall_arrival;
     boot.hypercall_instruction_length = 2;
     boot.has_nx = 1;
+    boot.has_cpuid_faulting = has_cpuid_faulting ? 1 : 0;
     const auto& leaves = sources.cpuid().guest;
     boot.nr_cpuid = static_cast<std::uint32_t>(leaves.size());
     std::copy(leaves.begin(), leaves.end(), boot.cpuid);
@@ -145,7 +146,7 @@ Result<Assembled> assemble(const DomainConfig& config, DomainSources& sources, d
         return clock.error();
     }
     const Uuid uuid = random_uuid();
-    complete_boot_info(*place.boot, sources, *clock, uuid);
+    complete_boot_info(*place.boot, sources, *clock, has_cpuid_faulting(*vcpu, sources.substrate()), uuid);
     if (auto set = set_up_vcpu(*vcpu, 0, place, sources.substrate(), sources.cpuid()); !set) {
         return set.error();
     }

@@ -115,6 +115,16 @@ SyscallSetup syscall_setup(const ImageHeader& header, unsigned id, const Substra
     return {.enabled = false, .lstar = header.gate_text != 0 ? gate_va(id) : stub, .cstar = 0};
 }
 
+bool has_cpuid_faulting(KvmVcpu& vcpu, const Substrate& substrate) {
+    constexpr std::uint32_t msr_platform_info = 0xce;
+    constexpr std::uint64_t cpuid_faulting = std::uint64_t{1} << 31;
+    if (substrate.ring3_native) {
+        return false;
+    }
+    const auto info = vcpu.get_msr(msr_platform_info);
+    return info && (*info & cpuid_faulting) != 0;
+}
+
 Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
                          const CpuidPolicy& policy) {
     if (auto set = vcpu.set_cpuid(policy.machine); !set) {

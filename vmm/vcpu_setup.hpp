@@ -37,6 +37,10 @@ Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start);
 
 [[nodiscard]] SyscallSetup syscall_setup(const doorbell::ImageHeader& header, unsigned id, const Substrate& substrate);
 
+/// Can the nucleus make CPUID fault at ring 3 (MSR_MISC_FEATURES_ENABLES), as a guest may ask? KVM does it in software,
+/// on processors of either maker; not where ring 3 runs natively.
+[[nodiscard]] bool has_cpuid_faulting(KvmVcpu& vcpu, const Substrate& substrate);
+
 /// At the nucleus's boot entry.
 Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
                          const CpuidPolicy& policy);

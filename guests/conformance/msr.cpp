@@ -2,7 +2,7 @@
 // MSRs by the guest kernel: the bases work, others read or fault, none of it hurts.
 #include <initializer_list>
 
-#include "guests/conformance/check.hpp"
+#include "guests/conformance/processor.hpp"
 
 namespace parapet::guest {
 
@@ -12,23 +12,6 @@ namespace {
 
 constexpr uint32_t msr_efer = 0xc0000080, msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_fs_base = 0xc0000100,
                    msr_gs_base = 0xc0000101, msr_gs_shadow = 0xc0000102, msr_apic_base = 0x1b, msr_unknown = 0x12345678;
-
-Caught read_msr(uint32_t number, uint64_t& value) {
-    return catch_trap([&] {
-        uint32_t low;
-        uint32_t high;
-        asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
-        value = static_cast<uint64_t>(high) << 32 | low;
-    });
-}
-
-Caught write_msr(uint32_t number, uint64_t value) {
-    return catch_trap([=] {
-        asm volatile("wrmsr"
-                     :
-                     : "a"(static_cast<uint32_t>(value)), "d"(static_cast<uint32_t>(value >> 32)), "c"(number));
-    });
-}
 
 } // namespace
 

@@ -116,4 +116,36 @@ snippet user_spin
     movq (%rdi), %rdi
 leave_with_rdi user_spin
 
+// The FS base.
+snippet user_read_fs_base
+    rdfsbase %rdi
+leave_with_rdi user_read_fs_base
+
+// Sets the base to rdi; the one before.
+snippet user_swap_fs_base
+    rdfsbase %rsi
+    wrfsbase %rdi
+    movq %rsi, %rdi
+leave_with_rdi user_swap_fs_base
+
+snippet user_swap_gs_base
+    rdgsbase %rsi
+    wrgsbase %rdi
+    movq %rsi, %rdi
+leave_with_rdi user_swap_gs_base
+
+// eax of leaf edi.
+snippet user_cpuid
+    movl %edi, %eax
+    cpuid
+    movl %eax, %edi
+leave_with_rdi user_cpuid
+
+snippet user_forced_cpuid
+    movl %edi, %eax
+    .byte 0x0f, 0x0b, 0x78, 0x65, 0x6e
+    cpuid
+    movl %eax, %edi
+leave_with_rdi user_forced_cpuid
+
     .section .note.GNU-stack, "", @progbits

@@ -20,6 +20,11 @@ PARAPET_SNIPPET(user_port);
 PARAPET_SNIPPET(user_fs_read);
 PARAPET_SNIPPET(user_gs_read);
 PARAPET_SNIPPET(user_spin);
+PARAPET_SNIPPET(user_read_fs_base);
+PARAPET_SNIPPET(user_swap_fs_base);
+PARAPET_SNIPPET(user_swap_gs_base);
+PARAPET_SNIPPET(user_cpuid);
+PARAPET_SNIPPET(user_forced_cpuid);
 }
 
 /// Runs a piece of compatibility code in user mode; see user_call32.

@@ -206,6 +206,11 @@ bool emulate_forced_cpuid(Vcpu& vcpu) {
         if (bytes[i] != wanted[i])
             return false;
     }
+    if (vcpu.cpuid_faults && vcpu.kernel_mode == 0) {
+        regs.rip += sizeof(abi::XEN_EMULATE_PREFIX);
+        deliver_exception(vcpu, abi::TRAP_gp_fault, 0);
+        return true;
+    }
     u32 out[4];
     vcpu_cpuid(vcpu, static_cast<u32>(regs.rax), static_cast<u32>(regs.rcx), vcpu.kernel_mode != 0, out);
     regs.rax = out[0];

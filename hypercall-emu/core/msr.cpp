@@ -30,11 +30,9 @@ struct Constant {
 
 constexpr Constant CONSTANTS[] = {
     {msr::PLATFORM_ID, Vendor::intel, false, 0},
-    {msr::UCODE_REV, Vendor::any, true, 0},        // the write of 0 asks for a refresh
-    {msr::PLATFORM_INFO, Vendor::intel, false, 0}, // no CPUID faulting
-    {msr::MTRR_CAP, Vendor::any, false, 0},        // none
+    {msr::UCODE_REV, Vendor::any, true, 0}, // the write of 0 asks for a refresh
+    {msr::MTRR_CAP, Vendor::any, false, 0}, // none
     {msr::MTRR_DEF_TYPE, Vendor::any, false, 0},
-    {msr::MISC_FEATURES_ENABLES, Vendor::intel, true, 0},
     {msr::MCG_CAP, Vendor::any, false, 0}, // no banks
     {msr::MCG_STATUS, Vendor::any, true, 0},
     {msr::MISC_ENABLE, Vendor::intel, true, 0x801801}, // fast strings; no BTS, PEBS, xTPR
@@ -118,6 +116,12 @@ Emulation read_msr(Vcpu& vcpu, u32 index, u64& value) {
     case msr::EFER:
         value = efer(domain);
         return Emulation::done;
+    case msr::PLATFORM_INFO:
+        value = domain.boot->has_cpuid_faulting != 0 ? msr::CPUID_FAULTING : 0;
+        return Emulation::done;
+    case msr::MISC_FEATURES_ENABLES:
+        value = vcpu.cpuid_faults ? msr::CPUID_FAULTS : 0;
+        return Emulation::done;
     case msr::TSC_AUX:
         value = vcpu.tsc_aux;
         return offers_tsc_aux(domain) ? Emulation::done : Emulation::refused;
@@ -145,6 +149,12 @@ Emulation write_msr(Vcpu& vcpu, u32 index, u64 value) {
     switch (index) {
     case msr::EFER:
         return value == efer(domain) ? Emulation::done : Emulation::refused;
+    case msr::MISC_FEATURES_ENABLES:
+        if ((value & ~(domain.boot->has_cpuid_faulting != 0 ? msr::CPUID_FAULTS : 0)) != 0)
+            return Emulation::refused;
+        vcpu.cpuid_faults = value != 0;
+        vcpu.work.flags |= ExitWork::LOAD_FEATURES;
+        return Emulation::done;
     case msr::TSC_AUX:
         if (!offers_tsc_aux(domain) || (value >> 32) != 0)
             return Emulation::refused;

@@ -16,6 +16,8 @@ inline constexpr u32 PLATFORM_INFO = 0xce;
 inline constexpr u32 MTRR_CAP = 0xfe;
 inline constexpr u32 ARCH_CAPABILITIES = 0x10a;
 inline constexpr u32 MISC_FEATURES_ENABLES = 0x140;
+/// In PLATFORM_INFO: CPUID faulting is there; in MISC_FEATURES_ENABLES: it is on.
+inline constexpr u64 CPUID_FAULTING = 1ULL << 31, CPUID_FAULTS = 1;
 inline constexpr u32 MCG_CAP = 0x179;
 inline constexpr u32 MCG_STATUS = 0x17a;
 inline constexpr u32 MISC_ENABLE = 0x1a0;

@@ -27,6 +27,7 @@ struct ExitWork {
     static constexpr u32 LOAD_GS_SELECTOR = 1 << 9; ///< user GS selector := `gs_selector`
     static constexpr u32 DOORBELL = 1 << 10;        ///< write the doorbell port
     static constexpr u32 STOP = 1 << 11;            ///< the domain is over: never run the guest again
+    static constexpr u32 LOAD_FEATURES = 1 << 13;   ///< CR4.FSGSBASE and CPUID faulting, as the guest set them
     static constexpr u32 LOOK_FOR_NMI = 1 << 12;    ///< no quick way back: deliver_pending_events() has one to deliver
 
     struct MsrWrite {
@@ -131,7 +132,8 @@ struct Vcpu {
     u64 ldt_base; ///< guest VA
     u32 ldt_entries;
     u64 dr[8];
-    u64 cr4; ///< as the guest sees it
+    u64 cr4;           ///< as the guest sees it
+    bool cpuid_faults; ///< MSR_MISC_FEATURES_ENABLES: CPUID of user mode is a #GP
     u64 xcr0;
     u64 timer_deadline_ns; ///< system time, 0: off
     u64 periodic_ns;       ///< period, 0: off

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "hypercall-emu/ring0/exit_work.hpp"
 
+#include "hypercall-emu/core/domain.hpp"
+#include "hypercall-emu/core/emulate.hpp"
+#include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/ring0/interrupt.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
 #include "pv-abi/doorbell.hpp"
@@ -18,6 +21,18 @@ void set_task_switched(bool set) {
     constexpr u64 TS = 8;
     const u64 cr0 = read_cr0();
     write_cr0(set ? cr0 | TS : cr0 & ~TS);
+}
+
+/// What the guest kernel decides for ring 3. Of CR4 only this bit: the others are the nucleus's.
+void load_features(const Vcpu& vcpu) {
+    const u64 cr4 = read_cr4();
+    const u64 wanted = (cr4 & ~CR4_FSGSBASE) | (vcpu.cr4 & CR4_FSGSBASE);
+    if (wanted != cr4) {
+        write_cr4(wanted);
+    }
+    if (vcpu.domain->boot->has_cpuid_faulting != 0) {
+        write_msr(msr::MISC_FEATURES_ENABLES, vcpu.cpuid_faults ? msr::CPUID_FAULTS : 0);
+    }
 }
 
 /// Limit of the LDT descriptor in the nucleus's part of this vCPU's GDT; the base never changes.
@@ -55,6 +70,9 @@ void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
     }
     if ((flags & ExitWork::LOAD_GS_SELECTOR) != 0) {
         ring0_load_gs(vcpu.work.gs_selector);
+    }
+    if ((flags & ExitWork::LOAD_FEATURES) != 0) {
+        load_features(vcpu);
     }
     if ((flags & ExitWork::STOP) != 0) {
         for (;;) {

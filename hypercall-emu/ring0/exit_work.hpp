@@ -7,8 +7,8 @@
 namespace parapet::nucleus {
 
 /// What do_rare_exit_work() serves.
-inline constexpr u32 RARE_EXIT_WORK =
-    ExitWork::DEBUG_REGS | ExitWork::SET_TS | ExitWork::LOAD_LDT | ExitWork::LOAD_GS_SELECTOR | ExitWork::STOP;
+inline constexpr u32 RARE_EXIT_WORK = ExitWork::DEBUG_REGS | ExitWork::SET_TS | ExitWork::LOAD_LDT |
+                                      ExitWork::LOAD_GS_SELECTOR | ExitWork::LOAD_FEATURES | ExitWork::STOP;
 
 /// Where this vCPU's SYSCALL arrives (entry.S: syscall_stubs).
 u64 syscall_stub_va(const Vcpu& vcpu);

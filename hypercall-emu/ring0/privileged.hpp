@@ -19,6 +19,14 @@ inline u64 read_cr3() {
 inline void write_cr3(u64 value) {
     asm volatile("mov %0, %%cr3" ::"r"(value) : "memory");
 }
+inline u64 read_cr4() {
+    u64 value;
+    asm volatile("mov %%cr4, %0" : "=r"(value));
+    return value;
+}
+inline void write_cr4(u64 value) {
+    asm volatile("mov %0, %%cr4" ::"r"(value) : "memory");
+}
 inline u64 read_cr0() {
     u64 value;
     asm volatile("mov %%cr0, %0" : "=r"(value));

@@ -199,6 +199,53 @@ TEST(Emulate, VendorsMsrs) {
     EXPECT_FALSE(reads(msr::MISC_ENABLE));
 }
 
+TEST(Emulate, CpuidFaultsWhereTheGuestKernelSaysSo) {
+    FakeVm vm;
+    Regs& regs = *vm.vcpu().regs;
+    const auto enable = [&](u64 value) {
+        regs.rcx = msr::MISC_FEATURES_ENABLES;
+        regs.rax = value;
+        regs.rdx = 0;
+        return emulated(vm, {0x0f, 0x30});
+    };
+    regs.rcx = msr::PLATFORM_INFO;
+    ASSERT_TRUE(emulated(vm, {0x0f, 0x32}));
+    EXPECT_EQ(regs.rax, 0u);
+    EXPECT_FALSE(enable(1)) << "the substrate has none";
+    vm.boot.has_cpuid_faulting = 1;
+    regs.rcx = msr::PLATFORM_INFO;
+    ASSERT_TRUE(emulated(vm, {0x0f, 0x32}));
+    EXPECT_EQ(regs.rax, 1u << 31);
+    EXPECT_FALSE(enable(2));
+    regs = guest_at(vm, {0x0f, 0x30});
+    regs.rcx = msr::MISC_FEATURES_ENABLES;
+    regs.rax = 1;
+    regs.rdx = 0;
+    EXPECT_NE(fault(vm, abi::TRAP_gp_fault).flags & ExitWork::LOAD_FEATURES, 0u);
+    EXPECT_TRUE(vm.vcpu().cpuid_faults);
+    EXPECT_TRUE(emulated(vm, {0x0f, 0xa2})) << "the kernel's own CPUID";
+    ASSERT_TRUE(enable(0));
+    EXPECT_FALSE(vm.vcpu().cpuid_faults);
+}
+
+TEST(Emulate, FsgsbaseIsLoadedAsCr4SaysIt) {
+    constexpr u64 CR4_FSGSBASE = 1 << 16;
+    FakeVm vm;
+    const auto write_cr4 = [&](u64 value) {
+        guest_at(vm, {0x0f, 0x22, 0xe0}).rax = value; // mov %rax, %cr4
+        return (fault(vm, abi::TRAP_gp_fault).flags & ExitWork::LOAD_FEATURES) != 0;
+    };
+    EXPECT_FALSE(write_cr4(0x20));
+    (void)write_cr4(0x20 | CR4_FSGSBASE);
+    EXPECT_EQ(vm.vcpu().cr4 & CR4_FSGSBASE, 0u) << "not offered";
+    add_leaf(vm, 7, 0, 1, 0, 0);
+    EXPECT_TRUE(write_cr4(0x20 | CR4_FSGSBASE));
+    EXPECT_NE(vm.vcpu().cr4 & CR4_FSGSBASE, 0u);
+    EXPECT_FALSE(write_cr4(0x20 | CR4_FSGSBASE));
+    EXPECT_TRUE(write_cr4(0x20));
+    EXPECT_EQ(vm.vcpu().cr4 & CR4_FSGSBASE, 0u);
+}
+
 TEST(Emulate, TscAuxOnlyWhereOffered) {
     FakeVm vm;
     Regs& regs = guest_at(vm, {0x0f, 0x30});

@@ -79,13 +79,14 @@ TEST(CpuidPolicy, HidesWhatOnlyAKernelAtRing0CanUse) {
     EXPECT_TRUE(has(one.ecx, 31)) << "a hypervisor is there";
     EXPECT_TRUE(has(one.ecx, 28)) << "AVX";
     const auto& seven = *find(policy, 7);
-    for (const unsigned bit : {0U /* FSGSBASE */, 7U /* SMEP */, 10U /* INVPCID */, 11U /* RTM */, 20U /* SMAP */}) {
+    for (const unsigned bit : {7U /* SMEP */, 10U /* INVPCID */, 11U /* RTM */, 20U /* SMAP */}) {
         EXPECT_FALSE(has(seven.ebx, bit)) << bit;
     }
     for (const unsigned bit : {2U /* UMIP */, 3U /* PKU */, 7U /* CET_SS */, 16U /* LA57 */}) {
         EXPECT_FALSE(has(seven.ecx, bit)) << bit;
     }
     EXPECT_TRUE(has(seven.ebx, 5)) << "AVX2";
+    EXPECT_TRUE(has(seven.ebx, 0)) << "FSGSBASE: CR4's bit is the guest kernel's";
     const auto& extended = *find(policy, 0x80000001);
     EXPECT_FALSE(has(extended.ecx, 2)) << "SVM";
     EXPECT_FALSE(has(extended.edx, 26)) << "1 GiB pages";
