@@ -32,6 +32,15 @@ def vector_state():
 
 
 @test
+def programs_of_32_bits():
+    """Static, by int 0x80 and by the vdso: SYSCALL on AMD's processors."""
+    chosen = harness.options.home != "auto"
+    for extra in [[]] if chosen else (["--home", "ring0"], ["--home", "ring3"]):
+        outcome = passes(domain("user32", extra=extra))
+        check("program32: all good" in outcome.out, "the program did not say that all was good", outcome)
+
+
+@test
 def store_of_others():
     """What is the host's to say, the guest may read but not write."""
     outcome = ordered(["read memory/target", "forbidden memory/target", "forbidden /local/domain/0/x", "poweroff"])
