@@ -165,7 +165,8 @@ void general_protection(Vcpu& vcpu) {
     if ((vcpu.regs->error & FROM_IDT) != 0 && emulate_software_interrupt(vcpu)) {
         return;
     }
-    if (emulate_privileged(vcpu)) { // user mode too: port I/O where IOPL lets it
+    // User mode too: port I/O where IOPL lets it.
+    if (emulate_compat_sysenter(vcpu) || emulate_privileged(vcpu)) {
         vcpu.domain->machine->mailbox->counters.emulated++;
         vcpu.last_fault.count = 0;
         return;
