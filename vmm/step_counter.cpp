@@ -68,6 +68,7 @@ void StepCounter::after_request() {
 void StepCounter::begin(std::string operation) {
     operation_ = std::move(operation);
     ring0_ = ring3_ = guest_ = nr_entries_ = 0;
+    executed_.clear();
     for (unsigned vector = 0; vector < 256; vector++) {
         watch_entry(gate_target(vector), has_error_code(vector) ? 24 : 16);
     }
@@ -91,8 +92,15 @@ void StepCounter::end() {
     }
     entries_.clear();
     lifted_ = 0;
-    std::fprintf(out_, "{\"operation\": \"%s\", \"ring0\": %lu, \"ring3\": %lu, \"guest\": %lu, \"entries\": %lu}\n",
+    std::fprintf(out_,
+                 "{\"operation\": \"%s\", \"ring0\": %lu, \"ring3\": %lu, \"guest\": %lu, \"entries\": %lu, \"at\": {",
                  operation_.c_str(), ring0_, ring3_, guest_, nr_entries_);
+    const char* separator = "";
+    for (const auto& [va, times] : executed_) {
+        std::fprintf(out_, "%s\"%#lx\": %lu", separator, va, times);
+        separator = ", ";
+    }
+    std::fprintf(out_, "}}\n");
     std::fflush(out_);
 }
 
@@ -131,6 +139,7 @@ void StepCounter::count_previous(std::uint64_t now) {
     }
     std::uint64_t& counter = previous_ring3_ ? ring3_ : ring0_;
     counter++;
+    executed_[previous_]++;
     // KVM's fast path for some wrmsr forgets to stop after it.
     constexpr std::byte wrmsr[] = {std::byte{0x0f}, std::byte{0x30}};
     const std::byte* code = at(previous_);

@@ -2,7 +2,8 @@
 // Counts the nucleus's instructions by single-stepping, for tools/bench: active where the environment variable
 // PARAPET_STEP names a file, which PARAPET_SANDBOX=off lets us open. The guest writes "@begin NAME" and "@end NAME"
 // through HYPERVISOR_console_io (guests/bench/marker.hpp); for each pair one JSON line is appended to the file:
-//   {"operation": NAME, "ring0": instructions, "ring3": the core's own at ring 3, "guest": …, "entries": into ring 0}
+//   {"operation": NAME, "ring0": instructions, "ring3": the core's own at ring 3, "guest": …, "entries": into ring 0,
+//    "at": {address of an instruction of the nucleus: times executed}}
 //
 // The trap flag follows neither SYSCALL nor an exception into ring 0. So while it steps, each entry point begins with
 // an OUT that leaves the VM (not int3: QEMU's emulated SVM does not intercept it, and the core of home ring3 needs its
@@ -66,6 +67,7 @@ private:
     std::uint64_t lifted_ = 0;               ///< entry point whose first instruction is there, to be stepped over
     std::uint64_t previous_ = 0;             ///< instruction that the step in progress executes
     bool previous_ring3_ = false;
+    std::map<std::uint64_t, std::uint64_t> executed_; ///< instructions of the nucleus by address
     std::uint64_t ring0_ = 0, ring3_ = 0, guest_ = 0, nr_entries_ = 0;
 };
 

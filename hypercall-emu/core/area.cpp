@@ -16,7 +16,7 @@ void place_info(Vcpu& target, Mfn mfn, u64 offset) {
 }
 
 void place_entry_info(Vcpu& target) {
-    if (target.domain->assists(abi::VMASST_TYPE_architectural_iopl)) {
+    if (target.domain->assists(abi::VMASST_TYPE_architectural_iopl) || target.nmi_masked != 0) {
         target.core_only[0] = target.core_only[1] = 1; // evtchn_upcall_pending, evtchn_upcall_mask
         target.entry_info = reinterpret_cast<u8*>(area_va(target, doorbell::AREA_VCPU + offsetof(Vcpu, core_only)));
     } else {

@@ -25,8 +25,8 @@ inline constexpr u64 AREA_PAGE_FLAGS = Pte::PRESENT | Pte::ACCESSED | Pte::DIRTY
 /// near everything else that they touch.
 void place_info(Vcpu& target, Mfn mfn, u64 offset);
 
-/// Show the entry stubs that vcpu_info, or, where VMASST_TYPE_architectural_iopl wants IOPL in each frame, words by
-/// which they leave all frames to the core: an event seems pending and masked.
+/// Show the entry stubs that vcpu_info, or words by which they leave all frames to the core (an event seems pending and
+/// masked): where VMASST_TYPE_architectural_iopl wants IOPL in each frame, and from an NMI to the iret that ends it.
 void place_entry_info(Vcpu& target);
 
 } // namespace parapet::nucleus

@@ -50,13 +50,10 @@ bool is_table(FrameType type) {
     return type >= FrameType::l1 && type <= FrameType::l4;
 }
 
-/// A frame takes its first type. Tables and descriptor pages are checked entry by entry, now.
+/// A frame takes its first type, that of a table or descriptor page: it is checked entry by entry, now.
 Status first_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
     Domain& domain = *vcpu.domain;
     Frame& frame = domain.frames[mfn];
-    if (type == FrameType::writable) {
-        return 0;
-    }
     if (frame.owner() != FrameOwner::domain || host_writes(domain, mfn)) {
         return -abi::XEN_EINVAL;
     }
@@ -77,20 +74,26 @@ Status first_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
 
 Status acquire_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
     Domain& domain = *vcpu.domain;
-    if (!acquire_frame(domain, mfn)) {
+    if (!domain.frames.guest_may_map(mfn)) {
         return -abi::XEN_EINVAL;
     }
+    // The word is read and written once: a batch of mapping updates comes here for each of its entries.
     Frame& frame = domain.frames[mfn];
-    const bool conflict = frame.type_count() != 0 && (frame.type() != type || frame.is(Frame::LOCKED));
-    if (conflict || frame.type_count() == Frame::COUNT_MASK) {
-        release_frame(domain, mfn);
+    Frame next = frame;
+    if (next.references() == Frame::COUNT_MASK || next.type_count() == Frame::COUNT_MASK) {
         return -abi::XEN_EINVAL;
     }
-    frame.word++;
-    if (frame.type_count() > 1) {
+    const bool first = next.type_count() == 0;
+    if (first) {
+        next.set_type(type);
+    } else if (next.type() != type || next.is(Frame::LOCKED)) {
+        return -abi::XEN_EINVAL;
+    }
+    next.word += Frame::REFERENCE + 1;
+    frame = next;
+    if (!first || type == FrameType::writable) {
         return 0;
     }
-    frame.set_type(type);
     const Status status = first_type(vcpu, mfn, type);
     if (status != 0) {
         frame.word--;
@@ -107,20 +110,20 @@ void release_type(Vcpu& vcpu, Mfn mfn, FrameType type) {
         nucleus_bug(vcpu, "a type reference is released that nobody holds");
         return;
     }
-    if (frame.type_count() == 1) {
-        if (is_table(type)) {
-            frame.word |= Frame::LOCKED;
-            invalidate_table(vcpu, mfn, type);
-            frame.word &= ~(Frame::LOCKED | Frame::VALIDATED);
-            // Paging-structure caches may still hold this table; it must be forgotten before its frame is anything
-            // else.
-            note_stale_tlbs(domain);
-            flush_stale_tlbs(domain);
-        }
-        frame.set_type(FrameType::none);
+    if (frame.type_count() == 1 && is_table(type)) {
+        frame.word |= Frame::LOCKED;
+        invalidate_table(vcpu, mfn, type);
+        frame.word &= ~(Frame::LOCKED | Frame::VALIDATED);
+        // Paging-structure caches may still hold this table; it must be forgotten before its frame is anything else.
+        note_stale_tlbs(domain);
+        flush_stale_tlbs(domain);
     }
-    frame.word--;
-    release_frame(domain, mfn);
+    Frame next = frame;
+    if (next.type_count() == 1) {
+        next.set_type(FrameType::none);
+    }
+    next.word -= Frame::REFERENCE + 1;
+    frame = next;
 }
 
 Status pin_table(Vcpu& vcpu, Mfn mfn, FrameType type) {

@@ -33,18 +33,42 @@ Walk walk(const Domain& domain, Mfn root, GuestVa va) {
     }
 }
 
+L1Slot find_l1_slot(const Domain& domain, Mfn root, GuestVa va, u64 needed) {
+    if (!is_guest_va(va.address)) {
+        return {};
+    }
+    Mfn table = root;
+    for (unsigned level = 4; domain.frames.contains(table); level--) {
+        Pte* const slot = domain.machine->table(table) + table_index(va.address, level);
+        if (level == 1) {
+            return {slot, table};
+        }
+        const Pte entry{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
+        if ((entry.raw & needed) != needed) {
+            break;
+        }
+        table = entry.mfn();
+    }
+    return {};
+}
+
 namespace {
 
-/// The page behind `va` for an access, with accessed (and dirty) set as the processor would. nullptr: -EFAULT.
+/// The page behind `va` for an access, with accessed (and dirty) set as the processor would. nullptr: -EFAULT. What
+/// ring 3 may not use is I/O memory (io_memory.hpp), or none of the guest's.
 u8* page_for_access(Domain& domain, Mfn root, GuestVa va, bool write) {
-    const Walk found = walk(domain, root, va);
-    if (!found.mapped || (write && !found.writable)) {
+    const u64 needed = Pte::PRESENT | Pte::USER | (write ? Pte::RW : 0);
+    Pte* const slot = find_l1_slot(domain, root, va, needed).slot;
+    if (slot == nullptr) {
         return nullptr;
     }
-    const Pte entry = found.entry[3];
+    const Pte entry{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
+    if ((entry.raw & needed) != needed || !domain.frames.contains(entry.mfn())) {
+        return nullptr;
+    }
     const u64 wanted = Pte::ACCESSED | (write ? Pte::DIRTY : 0);
     if ((entry.raw & wanted) != wanted) {
-        (void)domain.machine->replace_pte(found.slot, entry, Pte{entry.raw | wanted});
+        (void)domain.machine->replace_pte(slot, entry, Pte{entry.raw | wanted});
     }
     return static_cast<u8*>(domain.machine->frame(entry.mfn()));
 }

@@ -21,6 +21,15 @@ struct Walk {
 /// Walk `va` from `root`. Never fails: look at `mapped`.
 [[nodiscard]] Walk walk(const Domain& domain, Mfn root, GuestVa va);
 
+/// The last-level entry that maps an address, whatever it holds.
+struct L1Slot {
+    Pte* slot; ///< nullptr: there is no L1 table, or the address is none of a guest's
+    Mfn table;
+};
+
+/// As walk(), in a fraction of the instructions. `needed`: flags that each entry on the way must have.
+[[nodiscard]] L1Slot find_l1_slot(const Domain& domain, Mfn root, GuestVa va, u64 needed = Pte::PRESENT | Pte::USER);
+
 /// Copy between the guest (kernel or user root, whichever runs) and the core. False: -EFAULT, a prefix may be copied.
 [[nodiscard]] bool copy_from_guest(Vcpu& vcpu, void* destination, GuestVa source, u64 bytes);
 [[nodiscard]] bool copy_to_guest(Vcpu& vcpu, GuestVa destination, const void* source, u64 bytes);

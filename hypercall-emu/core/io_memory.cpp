@@ -123,8 +123,8 @@ bool emulate_read(Vcpu& vcpu, const Instruction& insn, GuestVa va) {
 
 } // namespace
 
-bool is_io_memory(const Domain& domain, Mfn mfn) {
-    return !domain.is_ram(mfn) && mfn.number < (1ULL << (address_bits(domain) - PAGE_SHIFT));
+bool is_physical_address(const Domain& domain, Mfn mfn) {
+    return mfn.number < (1ULL << (address_bits(domain) - PAGE_SHIFT));
 }
 
 void note_io_mapping(Domain& domain) {

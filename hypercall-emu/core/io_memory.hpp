@@ -12,8 +12,17 @@
 
 namespace parapet::nucleus {
 
+/// Is it an address that the guest's processor has?
+[[nodiscard]] bool is_physical_address(const Domain& domain, Mfn mfn);
 /// May the guest map this frame as I/O memory: no RAM, and an address that its processor has.
-[[nodiscard]] bool is_io_memory(const Domain& domain, Mfn mfn);
+[[nodiscard]] inline bool is_io_memory(const Domain& domain, Mfn mfn) {
+    return !domain.is_ram(mfn) && is_physical_address(domain, mfn);
+}
+/// A present L1 entry, as it is stored: of all that the guest has in its tables, only such ones are not ring 3's to
+/// use.
+[[nodiscard]] constexpr bool maps_io_memory(Pte stored) {
+    return (stored.raw & Pte::USER) == 0;
+}
 
 /// A present L1 entry with such a frame comes or goes. While there is any, the core sees every page fault.
 void note_io_mapping(Domain& domain);

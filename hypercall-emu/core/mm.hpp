@@ -27,10 +27,6 @@ void release_type(Vcpu& vcpu, Mfn mfn, FrameType type);
 /// release what the old one held. `preserve_ad` keeps accessed and dirty bits that the processor set meanwhile.
 [[nodiscard]] Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool preserve_ad);
 
-/// As the guest writes a mapping, so we store it, but for the user bit (set for RAM, clear for I/O memory) and the
-/// global bit.
-[[nodiscard]] Pte adjust_entry(const Domain& domain, Pte value, unsigned level);
-
 [[nodiscard]] constexpr FrameType table_type(unsigned level) {
     return static_cast<FrameType>(static_cast<unsigned>(FrameType::l1) + level - 1);
 }

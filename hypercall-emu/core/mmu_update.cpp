@@ -120,7 +120,7 @@ Status do_mmu_update(Vcpu& vcpu, const HypercallArgs& args) {
 /// update_va_mapping(va, new entry, flags): one last-level entry, found by its address in the current address space.
 Status do_update_va_mapping(Vcpu& vcpu, const HypercallArgs& args) {
     const GuestVa va{args.a[0]};
-    const Walk found = walk(*vcpu.domain, vcpu.kernel_root, va);
+    const L1Slot found = find_l1_slot(*vcpu.domain, vcpu.kernel_root, va);
     if (found.slot == nullptr) {
         return -abi::XEN_EINVAL;
     }

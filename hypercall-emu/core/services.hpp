@@ -72,8 +72,7 @@ void raise_virq(Vcpu& vcpu, unsigned virq);
 /// Take the bits that the vmm set in the mailbox and turn them into pending ports.
 void take_mailbox(Domain& domain);
 [[nodiscard]] bool event_deliverable(const Vcpu& vcpu);
-/// Is there anything that deliver_pending_events() would do? Asked before a quick return to the guest, and to end a
-/// block.
+/// Is there anything that deliver_pending_events() would do? Asked to end a block.
 [[nodiscard]] inline bool delivery_due(const Vcpu& vcpu) {
     return event_deliverable(vcpu) || (__atomic_load_n(&vcpu.nmi_pending, __ATOMIC_SEQ_CST) && vcpu.nmi_masked == 0);
 }

@@ -25,6 +25,23 @@ unsigned level_of(FrameType type) {
     return static_cast<unsigned>(type) - static_cast<unsigned>(FrameType::l1) + 1;
 }
 
+/// As the guest writes a mapping, so we store it, but for the user bit (set for RAM, clear for I/O memory) and the
+/// global bit.
+[[gnu::always_inline]] inline Pte adjust_entry(const Domain& domain, Pte value, unsigned level) {
+    if (!value.present()) {
+        return value;
+    }
+    if (level == 1 && is_io_memory(domain, value.mfn())) {
+        return {value.raw & ~(Pte::USER | Pte::GLOBAL)}; // out of ring 3's reach: each access faults (io_memory.cpp)
+    }
+    // A 64-bit guest kernel runs at ring 3: all of its mappings must be user mappings to the processor.
+    Pte adjusted{value.raw | Pte::USER};
+    if (level == 1) {
+        adjusted.raw &= ~Pte::GLOBAL;
+    }
+    return adjusted;
+}
+
 /// The type that the frame behind an entry must have.
 FrameType target_type(Pte entry, unsigned level) {
     if (level > 1) {
@@ -37,7 +54,7 @@ Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
     if ((entry.raw & forbidden_flags(level)) != 0) {
         return -abi::XEN_EINVAL;
     }
-    if (level == 1 && is_io_memory(*vcpu.domain, entry.mfn())) {
+    if (level == 1 && maps_io_memory(entry)) {
         note_io_mapping(*vcpu.domain);
         return 0;
     }
@@ -49,7 +66,7 @@ Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
 }
 
 void release_target(Vcpu& vcpu, Pte entry, unsigned level) {
-    if (level == 1 && is_io_memory(*vcpu.domain, entry.mfn())) {
+    if (level == 1 && maps_io_memory(entry)) {
         drop_io_mapping(*vcpu.domain);
         return;
     }
@@ -86,21 +103,6 @@ Pte exchange_entry(Machine& machine, Pte* slot, Pte value, bool preserve_ad) {
 }
 
 } // namespace
-
-Pte adjust_entry(const Domain& domain, Pte value, unsigned level) {
-    if (!value.present()) {
-        return value;
-    }
-    if (level == 1 && is_io_memory(domain, value.mfn())) {
-        return {value.raw & ~(Pte::USER | Pte::GLOBAL)}; // out of ring 3's reach: each access faults (io_memory.cpp)
-    }
-    // A 64-bit guest kernel runs at ring 3: all of its mappings must be user mappings to the processor.
-    Pte adjusted{value.raw | Pte::USER};
-    if (level == 1) {
-        adjusted.raw &= ~Pte::GLOBAL;
-    }
-    return adjusted;
-}
 
 Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool preserve_ad) {
     Domain& domain = *vcpu.domain;

@@ -7,6 +7,7 @@
 // interrupted; rflags.IF is the inverse of that mask. (Xen public headers: arch-x86/xen-x86_64.h; the frame is what
 // every PV kernel's entry code expects.) The fast paths in ring0/entry.S and the gate of ring3/entry.S build the same
 // frame.
+#include "hypercall-emu/core/area.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/io_memory.hpp"
@@ -299,6 +300,7 @@ static void deliver_nmi(Vcpu& vcpu) {
         return;
     }
     vcpu.nmi_masked = 1;
+    place_entry_info(vcpu); // the iret is the core's
     deliver_exception(vcpu, abi::TRAP_nmi, 0);
 }
 
@@ -375,7 +377,10 @@ Status do_iret(Vcpu& vcpu, const HypercallArgs&) {
         regs.rcx = regs.rip;
     }
     vcpu.info64().evtchn_upcall_mask = (frame.rflags & rflags::IF) != 0 ? 0 : 1;
-    vcpu.nmi_masked = 0;
+    if (vcpu.nmi_masked != 0) {
+        vcpu.nmi_masked = 0;
+        place_entry_info(vcpu);
+    }
     regs.vector = vector::RETURNED; // there is no SYSCALL any more to return from
     return static_cast<Status>(frame.rax);
 }

@@ -147,10 +147,12 @@ Status stop_singleshot_timer(Vcpu& vcpu) {
     return 0;
 }
 
-Status send_nmi(Vcpu& target, GuestVa arg) {
+Status send_nmi(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
     if (arg.address != 0)
         return -abi::XEN_EINVAL;
     target.nmi_pending = true;
+    if (&target == &vcpu)
+        vcpu.work.flags |= ExitWork::LOOK_FOR_NMI; // another is interrupted, and looks by itself
     kick(target);
     return 0;
 }
@@ -187,7 +189,7 @@ Status do_vcpu_op(Vcpu& vcpu, const HypercallArgs& args) {
     case abi::VCPUOP_register_vcpu_info:
         return register_info(vcpu, *target, arg);
     case abi::VCPUOP_send_nmi:
-        return send_nmi(*target, arg);
+        return send_nmi(vcpu, *target, arg);
     case abi::VCPUOP_get_physid: // for vCPUs pinned to processors only
         return -abi::XEN_EINVAL;
     case abi::VCPUOP_register_vcpu_time_memory_area:

@@ -21,7 +21,6 @@
 #define OFF_PAGE_FAULT_ADDRESS 208
 #define OFF_PAGE_FAULT_FLAGS 218
 #define OFF_INFO 224
-#define OFF_NMI_MASKED 232
 
 #define INFO_PENDING 0
 #define INFO_MASK 1
@@ -115,7 +114,6 @@ static_assert(offsetof(Vcpu, kernel_cr3) == OFF_KERNEL_CR3);
 static_assert(offsetof(Vcpu, user_cr3) == OFF_USER_CR3);
 static_assert(offsetof(Vcpu, kernel_sp) == OFF_KERNEL_SP);
 static_assert(offsetof(Vcpu, entry_info) == OFF_INFO);
-static_assert(offsetof(Vcpu, nmi_masked) == OFF_NMI_MASKED);
 static_assert(offsetof(Vcpu, syscall_entry) == OFF_SYSCALL_ENTRY);
 static_assert(offsetof(Vcpu, kernel_mode) == OFF_KERNEL_MODE);
 static_assert(offsetof(Vcpu, syscall_masks_events) == OFF_SYSCALL_MASKS);

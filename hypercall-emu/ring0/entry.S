@@ -247,8 +247,6 @@ fast_iret:                          /* depth 16 */
     movq at(OFF_INFO, 16), %r11
     cmpb $0, INFO_PENDING(%r11)
     jne iret_slow
-    cmpb $0, at(OFF_NMI_MASKED, 16) /* the end of an NMI */
-    jne iret_slow
 iret_loads:
     testb $2, IRET_RFLAGS + 1(%rcx) /* IF: events are to be unmasked */
     jz iret_slow

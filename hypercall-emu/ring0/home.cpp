@@ -111,7 +111,7 @@ extern "C" int ring0_hypercall(Vcpu& vcpu) {
     constexpr u32 PASSING_WORK =
         ExitWork::FLUSH_TLB | ExitWork::INVLPG | ExitWork::WRITE_MSR | ExitWork::SET_TS | ExitWork::LOAD_GS_SELECTOR;
     dispatch_hypercall(vcpu);
-    const bool plain = (vcpu.work.flags & ~PASSING_WORK) == 0 && !delivery_due(vcpu) && !vcpu.domain->dead &&
+    const bool plain = (vcpu.work.flags & ~PASSING_WORK) == 0 && !event_deliverable(vcpu) &&
                        vcpu.regs->vector == vector::SYSCALL && is_canonical(vcpu.regs->rip);
     if (plain) {
         if (vcpu.work.flags == 0) {

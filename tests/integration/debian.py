@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole Debian machine from a disk image: boot from the disk alone, ssh, a package, an orderly end, a clean disk."""
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -74,7 +75,7 @@ def of_machine(function):
 def login_and_orderly_end():
     with Run() as run:
         seconds = run.machine.seconds()
-        check("VERSION_CODENAME=bookworm" in run.ssh("cat /etc/os-release"), "it is no Debian 12")
+        check(re.search("^ID=debian$", run.ssh("cat /etc/os-release"), re.MULTILINE), "it is no Debian")
         check("xen" in run.ssh("systemd-detect-virt", check=False), "systemd does not see Xen")
         equal(run.ssh("systemctl is-system-running --wait; systemctl --failed --no-legend"), "running", "systemd's state")
         cmdline = run.ssh("cat /proc/cmdline")

@@ -3,17 +3,20 @@
 the initial domain of Xen in a KVM guest. JSON on stdout."""
 import json
 import os
+import sys
 import tempfile
 
 from common import TOP, arguments, finish, median, parapet, ratio, run, say, where
 
-CMDLINE = "quiet mitigations=off panic=-1"
+def cmdline(options):
+    return f"quiet mitigations=off panic=-1 {options.append}".strip()
 
 
 def on_parapet(options, cache):
     out, statistics, took = parapet(
-        options.build, ["--home", options.home, "--memory", f"{options.memory}M", "--cmdline", "console=hvc0 " + CMDLINE,
-                        "--kernel", options.kernel, "--initrd", options.initrd], 300, {"XDG_CACHE_HOME": cache})
+        options.build, ["--home", options.home, "--memory", f"{options.memory}M",
+                        "--cmdline", "console=hvc0 " + cmdline(options), "--kernel", options.kernel,
+                        "--initrd", options.initrd], 300, {"XDG_CACHE_HOME": cache})
     domain = statistics["domain"]
     return {"uptime_at_init_s": domain.get("guest_uptime_at_init_s"), "time_to_init_s": domain.get("time_to_init_s"),
             "command_to_poweroff_s": took, "memory_overhead_bytes": domain.get("memory_overhead_bytes"),
@@ -22,7 +25,7 @@ def on_parapet(options, cache):
 
 def on_reference(options, name):
     out, _, took = run([f"{TOP}/tools/reference/{name}", "--kernel", options.kernel, "--initrd", options.initrd,
-                        "--memory", str(options.memory), "--cmdline", CMDLINE, "--timeout", "300"], 330)
+                        "--memory", str(options.memory), "--cmdline", cmdline(options), "--timeout", "300"], 330)
     found = json.loads(out)
     return {"uptime_at_init_s": found["time_to_init_s"], "command_to_poweroff_s": found["command_to_poweroff_s"]}
 
@@ -34,9 +37,13 @@ def middle(runs):
 
 def main():
     options = arguments(kernel={"required": True}, initrd={"required": True}, memory={"type": int, "default": 512},
-                        no_reference={"action": "store_true"})
+                        no_reference={"action": "store_true"}, append={"default": ""},
+                        only={"default": "parapet+qemu-kvm+xen-kvm"})
     place = where()
-    ways = ["parapet"] + ([] if options.no_reference else ["qemu-kvm", "xen-kvm"])
+    wanted = options.only.split("+")
+    if unknown := set(wanted) - {"parapet", "qemu-kvm", "xen-kvm"}:
+        sys.exit(f"bench boot: unknown way {unknown.pop()}: there are parapet, qemu-kvm and xen-kvm")
+    ways = ["parapet"] + [way for way in wanted if way != "parapet" and not options.no_reference]
     runs = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as cache:
         for file in (options.kernel, options.initrd, options.build + "/tools/parapet/parapet"):
@@ -61,8 +68,9 @@ def main():
         ratios[way] = {key: ratio(ours[key], result[way][key]) for key in ("uptime_at_init_s", "command_to_poweroff_s")}
         ratios[way]["command_to_poweroff_cold"] = ratio(cold["command_to_poweroff_s"],
                                                        result[way]["command_to_poweroff_s"])
-    finish({"benchmark": "boot", "where": place, "memory_mib": options.memory, "kernel": os.path.basename(options.kernel),
-            "repeat": options.repeat, "parapet_cold": cold, "results": result, "ratios": ratios})
+    finish({"benchmark": "boot", "where": place, "memory_mib": options.memory, "kernel": cold["kernel_version"],
+            "cmdline": cmdline(options), "repeat": options.repeat, "parapet_cold": cold,
+            "results": result, "ratios": ratios})
 
 
 main()

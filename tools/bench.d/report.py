@@ -173,7 +173,7 @@ def net(result):
 
 
 def debian(result):
-    table([f"Debian 12, {result['kernel']}, {result['memory_mib']} MiB", "command to prompt, s", "all runs"],
+    table([f"Debian, {result['kernel']}, {result['memory_mib']} MiB", "command to prompt, s", "all runs"],
           [[way, number(value), " ".join(number(one) for one in result["runs"][way])]
            for way, value in result["login_s"].items()])
     goals([("systemd login against QEMU", result["ratio"], 1.0, 0.7, "x")])

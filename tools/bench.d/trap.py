@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times guests/bench's operations as a domain of parapet and, in the same surroundings, of Xen in a KVM guest; counts
 nucleus instructions (PARAPET_STEP) and VM exits (KVM's statistics, long run less short run). JSON on stdout."""
+import collections
 import json
 import os
 import re
+import subprocess
 import tempfile
 
 from common import arguments, finish, median, parapet, run, say, where
@@ -70,6 +72,20 @@ def exits(options, name, ns):
             "kvm_total": kvm.get("exits"), "kvm": {key: value for key, value in kvm.items() if round(value, 2) != 0}}
 
 
+def profile(options, name, executed):
+    """On stderr: in which lines of the source the nucleus's instructions of one operation were, those with most first."""
+    elf = f"{options.build}/hypercall-emu/{options.profile}/nucleus-{options.profile}.elf"
+    addresses = [va for va, times in executed.items() if times > 0]
+    out = subprocess.run(["addr2line", "--functions", "--basenames", "--demangle", "--exe", elf, *addresses], text=True,
+                         check=True, capture_output=True).stdout.splitlines()
+    lines = collections.Counter()
+    for va, function, place in zip(addresses, out[::2], out[1::2]):
+        lines[f"{place.split(' ')[0]} {function.split('(')[0]}"] += executed[va]
+    say(f"{name}: {sum(lines.values()):.0f} instructions")
+    for place, times in lines.most_common():
+        say(f"  {times:8.1f}  {place}")
+
+
 def instructions(options, names):
     """name -> nucleus instructions per operation at ring 0 and ring 3, guest instructions, entries into ring 0."""
     runs = []
@@ -82,13 +98,16 @@ def instructions(options, names):
                 runs.append({record["operation"]: record for record in map(json.loads, text)})
     few, many = runs
     span = STEPS[1] - STEPS[0]
+    for name in names if options.profile else []:
+        profile(options, name, {va: (times - few[name]["at"].get(va, 0)) / span for va, times in many[name]["at"].items()})
     return {name: {key: (many[name][key] - few[name][key]) / span for key in ("ring0", "ring3", "guest", "entries")}
             for name in names if name in few and name in many}
 
 
 def main():
     options = arguments(xen={"default": ""}, target_ms={"type": int, "default": 200}, operations={"default": ""},
-                        no_steps={"action": "store_true"}, no_exits={"action": "store_true"})
+                        no_steps={"action": "store_true"}, no_exits={"action": "store_true"},
+                        profile={"default": "", "choices": ["", "ring0", "ring3"]})
     names = options.operations.split("+") if options.operations else OPERATIONS
     place = where()
     ours, theirs = times(options, names)

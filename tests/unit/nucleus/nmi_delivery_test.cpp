@@ -48,7 +48,8 @@ TEST_F(NmiDelivery, AnNmiToOneselfIsTakenOnReturn) {
     handle_nmis();
     EXPECT_FALSE(delivery_due(vm.vcpu()));
     ASSERT_EQ(vm.call(do_vcpu_op, VCPUOP_send_nmi, 0, 0), 0);
-    EXPECT_TRUE(delivery_due(vm.vcpu())); // so no home takes the quick way back
+    EXPECT_TRUE(delivery_due(vm.vcpu()));
+    EXPECT_NE(vm.vcpu().work.flags & ExitWork::LOOK_FOR_NMI, 0u); // so no home takes the quick way back
     deliver_pending_events(vm.vcpu());
     EXPECT_EQ(regs.rip, nmi_handler);
     EXPECT_FALSE(delivery_due(vm.vcpu()));
