@@ -16,7 +16,7 @@ struct ProbeFindings {
     bool ring0_interpreted = false;  ///< an instruction takes at ring 0 a multiple of its time at ring 3
     bool ring3_native_cpuid = false; ///< CPUID at ring 3 answers for the processor, not from KVM's table
     bool slot256_works = false;      ///< L4 slot 256 can be mapped for ring 3
-    WayFindings ways;
+    WayFindings ways{};
 };
 
 /// Takes some milliseconds; `limit` bounds it. Error: this KVM does something that the nucleus has no entry path for.

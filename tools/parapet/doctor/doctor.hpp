@@ -34,9 +34,9 @@ struct KvmFacts {
 /// How programs enter ring 0, as the probe found (vmm/substrate_probe.hpp).
 struct EntryFacts {
     bool tried = false;
-    std::string error;       ///< why domains cannot run, or empty
-    std::string stopped_by;  ///< a program stops its domain by this; empty: by nothing that was tried
-    bool ts_ignored = false; ///< CR0.TS has no effect at ring 3
+    std::string error{};      ///< why domains cannot run, or empty
+    std::string stopped_by{}; ///< a program stops its domain by this; empty: by nothing that was tried
+    bool ts_ignored = false;  ///< CR0.TS has no effect at ring 3
 };
 
 /// What files and system calls say about the rest.

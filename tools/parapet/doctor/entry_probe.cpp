@@ -15,7 +15,7 @@ EntryFacts probe_entries() {
     if (!found) {
         return {.tried = true, .error = found.error().message};
     }
-    return {.tried = true, .error = "", .stopped_by = found->ways.stopped_by, .ts_ignored = found->ways.ts_ignored};
+    return {.tried = true, .stopped_by = found->ways.stopped_by, .ts_ignored = found->ways.ts_ignored};
 }
 
 } // namespace parapet::cli::doctor
