@@ -96,7 +96,7 @@ struct DomainBoot {
     uint32_t store_port, console_port;
     uint64_t store_mfn, console_mfn;
     uint32_t domid;
-    uint32_t features; ///< reserved, 0
+    uint32_t features; ///< BOOT_*, boot_features.hpp
 };
 
 struct BootInfo {

@@ -119,7 +119,7 @@ vector_stubs:
     pushq $0
     .endif
     pushq $number
-    .if FAULT_STACK_VECTORS >> number & 1
+    .if number == 6 || (number >= 11 && number <= 13) /* FAULT_STACK_VECTORS */
     jmp fault_stack_common
     .else
     jmp vector_common

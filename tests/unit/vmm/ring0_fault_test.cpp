@@ -116,6 +116,27 @@ TEST(Ring0Fault, ASysretThatFaultsWritesNothingWhereTheGuestsStackIs) {
     }
 }
 
+TEST(Ring0Fault, SmepIsOnWhereKvmOffersIt) {
+    const auto system = KvmSystem::open();
+    if (!system) {
+        GTEST_SKIP() << system.error().message;
+    }
+    const auto supported = system->supported_cpuid();
+    ASSERT_TRUE(supported);
+    for (const Home home : {Home::ring0, Home::ring3}) {
+        const Machine machine{home};
+        auto vm = KvmVm::create(*system);
+        ASSERT_TRUE(vm);
+        auto vcpu = KvmVcpu::create(*system, *vm, 0);
+        ASSERT_TRUE(vcpu);
+        ASSERT_TRUE(set_up_vcpu(*vcpu, 0, machine.place, {}, make_cpuid_policy({}, *supported)));
+        kvm_sregs sregs{};
+        ASSERT_EQ(::ioctl(vcpu->fd(), KVM_GET_SREGS, &sregs), 0);
+        constexpr std::uint64_t smep = 1 << 20;
+        EXPECT_EQ((sregs.cr4 & smep) != 0, uses_smep(home, *supported));
+    }
+}
+
 TEST(Ring0Fault, WhatMayComeOnAGuestsStackHasAStackOfItsOwn) {
     const std::uint64_t area = vcpu_area_va(0);
     for (const Home home : {Home::ring0, Home::ring3}) {

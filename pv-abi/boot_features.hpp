@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bits of DomainBoot::features: what the substrate wants done differently.
+#pragma once
+
+#include <stdint.h>
+
+namespace parapet::doorbell {
+
+inline constexpr uint32_t BOOT_TS_IGNORED = 1 << 0; ///< CR0.TS has no effect at ring 3: the core raises #NM itself
+
+} // namespace parapet::doorbell
