@@ -8,6 +8,7 @@
 
 #include "pv-abi/elfnote.hpp"
 #include "pv-abi/start_info.hpp"
+#include "vmm/image/layout.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -78,7 +79,9 @@ public:
     std::byte* page(std::uint64_t pfn) override { return pfn < frames_.size() ? ram_.frame(frames_[pfn]) : nullptr; }
 
     Result<BuiltDomain> build() {
-        lay_out();
+        if (auto laid_out = lay_out(); !laid_out) {
+            return laid_out.error();
+        }
         if (next_pfn_ > frames_.size()) {
             return Error{"'" + kernel_.path + "' with its initrd needs at least " +
                          std::to_string((next_pfn_ * page_size >> 20) + 1) + " MiB to start and the domain has " +
@@ -110,7 +113,13 @@ private:
         return first;
     }
 
-    void lay_out() {
+    [[nodiscard]] Error no_place(const std::string& what) const {
+        return {"'" + kernel_.path + "' with its initrd has no place in the address space for " + what +
+                "; build or download the kernel again"};
+    }
+
+    /// Error: a kernel that lies so that what comes after it would reach beyond a guest's addresses.
+    Result<void> lay_out() {
         const std::uint64_t p2m_pages = round_up(frames_.size() * sizeof(std::uint64_t), page_size) / page_size;
         const bool initrd_by_pfn = kernel_.notes.mod_start_pfn;
         next_pfn_ = kernel_.end_pfn();
@@ -133,11 +142,21 @@ private:
         for (;;) {
             const std::uint64_t end = va(tables_pfn_ + nr_tables_ + 1);
             virt_end_ = round_up(end + (512 << 10), 4 << 20);
+            if (!image::is_guest_range(kernel_.virt_base, virt_end_)) {
+                return no_place("its page tables");
+            }
             const std::uint64_t needed = 1 + p2m_tables + tables_for(kernel_.virt_base, virt_end_);
             if (needed <= nr_tables_) {
                 break;
             }
             nr_tables_ = needed;
+        }
+        if (kernel_.init_p2m) {
+            const std::uint64_t p2m_end = *kernel_.init_p2m + p2m_pages * page_size;
+            const bool overlaps = *kernel_.init_p2m < virt_end_ && p2m_end > kernel_.virt_base;
+            if (overlaps || !image::is_guest_range(*kernel_.init_p2m, p2m_end)) {
+                return no_place("its INIT_P2M");
+            }
         }
         (void)take(nr_tables_);
         stack_pfn_ = take(1);
@@ -149,6 +168,7 @@ private:
             p2m_pfn_ = take(p2m_pages);
         }
         nr_p2m_pages_ = p2m_pages;
+        return {};
     }
 
     void write_p2m() {

@@ -26,6 +26,7 @@ public:
 
     [[nodiscard]] uint64_t size() const override { return static_cast<uint64_t>(info_.st_size); }
     [[nodiscard]] const struct stat* info() const override { return &info_; }
+    [[nodiscard]] int descriptor() const override { return fd_; }
     [[nodiscard]] bool sealed() const override {
         constexpr int all = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
         const int seals = fcntl(fd_, F_GET_SEALS);

@@ -41,6 +41,9 @@ public:
 
     /// The file's status when it was opened, if it is a file.
     [[nodiscard]] virtual const struct stat* info() const { return nullptr; }
+
+    /// What scatter() reads from, if that is a file; else -1.
+    [[nodiscard]] virtual int descriptor() const { return -1; }
 };
 
 class MemorySource final : public ByteSource {

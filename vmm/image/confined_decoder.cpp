@@ -29,7 +29,7 @@ constexpr rlim_t most_seconds = 300;
 constexpr int first_outcome = 200;
 constexpr int last_outcome = first_outcome + static_cast<int>(Decoded::no_memory);
 
-/// What a decoder needs of the kernel: memory that belongs to no file, and the end. (sigaltstack: the sanitizers.)
+/// What it needs of the host's kernel: memory that belongs to no file, and the end. (sigaltstack: the sanitizers.)
 /// Nothing to sleep by, which would outlast the limit of CPU time.
 constexpr int allowed[] = {SCMP_SYS(brk),        SCMP_SYS(munmap),      SCMP_SYS(mremap),      SCMP_SYS(exit),
                            SCMP_SYS(exit_group), SCMP_SYS(getrandom),   SCMP_SYS(sched_yield), SCMP_SYS(sigaltstack),
@@ -42,9 +42,12 @@ int limit_resources() {
     return done ? 0 : errno;
 }
 
-SeccompFilter make_filter() {
+SeccompFilter make_filter(int file) {
     SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
     filter.add_all(SCMP_ACT_ALLOW, allowed);
+    if (file >= 0)
+        filter.add(SCMP_ACT_ALLOW, SCMP_SYS(preadv), {argument_is(0, static_cast<scmp_datum_t>(file))},
+                   "from the kernel's file");
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap),
                {argument_masked(2, PROT_EXEC, 0), argument_masked(3, MAP_ANONYMOUS, MAP_ANONYMOUS)},
                "no file, not executable");
@@ -55,15 +58,23 @@ SeccompFilter make_filter() {
     return filter;
 }
 
+/// 0 or an errno.
+int close_all_but(int file) {
+    const auto kept = static_cast<unsigned>(file); // -1: beyond all
+    const bool below = file <= 0 || syscall(SYS_close_range, 0U, kept - 1, 0U) == 0;
+    const bool above = syscall(SYS_close_range, kept + 1, ~0U, 0U) == 0;
+    return below && above ? 0 : errno;
+}
+
 /// In the child, for good. 0 or an errno.
-int confine(pid_t parent) {
+int confine(pid_t parent, int file) {
     signal(SIGBUS, SIG_DFL); // this process's own handler has something to say about it
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         return errno;
     if (getppid() != parent)
         return ECHILD; // it has ended before it could be watched
-    if (syscall(SYS_close_range, 0U, ~0U, 0U) != 0)
-        return errno;
+    if (const int error = close_all_but(file); error != 0)
+        return error;
     if (const int error = limit_resources(); error != 0)
         return error;
     // A kernel is shown to its guest, so what was in this memory might be: passwords for a proxy, say.
@@ -71,25 +82,25 @@ int confine(pid_t parent) {
         explicit_bzero(*variable, std::strlen(*variable));
     if (const int error = give_up_privileges(); error != 0)
         return error;
-    return make_filter().load();
+    return make_filter(file).load();
 }
 
 Error failed(const std::string& why) {
-    return Error{"cannot be decompressed: " + why};
+    return Error{"cannot be read: " + why};
 }
 
 Error could_not(int error) {
     return failed(std::string{"this host does not let the process that does it be started and confined ("} +
-                  std::strerror(error) + "); use a kernel with CONFIG_SECCOMP_FILTER, or give an uncompressed kernel");
+                  std::strerror(error) + "); use a host kernel with CONFIG_SECCOMP_FILTER, or PARAPET_SANDBOX=off");
 }
 
 } // namespace
 
 FilterText decoder_filter_text() {
-    return make_filter().text("decoder");
+    return make_filter(0).text("decoder");
 }
 
-Result<Decoded> decode_confined(Decoder decode, std::span<const std::byte> in, Output& out) {
+Result<Decoded> decode_confined(const ConfinedWork& work, int file, Output& out) {
     auto answer = Mapping::reserve_shared(sizeof(uint64_t));
     if (!answer)
         return failed(answer.error().message);
@@ -98,11 +109,11 @@ Result<Decoded> decode_confined(Decoder decode, std::span<const std::byte> in, O
     if (child < 0)
         return could_not(errno);
     if (child == 0) {
-        if (const int error = confine(parent); error != 0)
+        if (const int error = confine(parent, file); error != 0)
             _exit(error);
         int outcome = first_outcome;
         try {
-            outcome += static_cast<int>(decode(in, out));
+            outcome += static_cast<int>(work(out));
         } catch (...) { // memory, most likely; and nothing of the caller's may run here
             outcome += static_cast<int>(Decoded::no_memory);
         }

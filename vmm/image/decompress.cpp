@@ -6,8 +6,6 @@
 #include <array>
 #include <string>
 
-#include "vmm/image/confined_decoder.hpp"
-
 namespace parapet::image {
 namespace {
 
@@ -72,26 +70,20 @@ Mapping Output::take() && {
     return std::move(map_);
 }
 
-Result<Mapping> decompress(Compression compression, std::span<const std::byte> in, uint64_t limit, Decoding where) {
+Result<void> decompress(Compression compression, std::span<const std::byte> in, Output& out) {
     const Format* format = format_of(compression);
     if (format == nullptr)
         return Error{"has no compressed data"};
-    const bool confined = where == Decoding::confined;
-    auto out = confined ? Output::reserve_shared(limit) : Output::reserve(limit);
-    if (!out)
-        return Error{"cannot be decompressed: " + out.error().message};
     const std::string name{format->name};
     const std::string remedy = "; copy or download it again";
-    auto how = confined ? decode_confined(format->decode, in, *out) : format->decode(in, *out);
-    if (!how)
-        return how.error();
-    switch (out->over() ? Decoded::too_long : *how) {
+    const Decoded how = format->decode(in, out);
+    switch (out.over() ? Decoded::too_long : how) {
     case Decoded::ok:
-        return std::move(*out).take();
+        return {};
     case Decoded::truncated:
         return Error{"has truncated " + name + " data" + remedy};
     case Decoded::too_long:
-        return Error{"has " + name + " data that unpacks to more than the expected " + std::to_string(limit) +
+        return Error{"has " + name + " data that unpacks to more than the expected " + std::to_string(out.limit()) +
                      " bytes" + remedy};
     case Decoded::no_memory:
         return Error{"has " + name + " data that takes too much memory to unpack" + remedy};

@@ -80,46 +80,46 @@ Result<void> add_notes(const ByteSource& source, uint64_t offset, uint64_t lengt
     return parsed ? parsed : broken("it " + parsed.error().message);
 }
 
-template <typename Phdr>
-Result<void> add_segment(const ByteSource& source, const Phdr& header, Elf& elf) {
-    const Segment segment{.paddr = header.p_paddr,
-                          .vaddr = 0,
-                          .file_size = header.p_filesz,
-                          .mem_size = header.p_memsz,
-                          .offset = header.p_offset,
-                          .flags = header.p_flags};
+Segment segment_of(const auto& header) {
+    return {.paddr = header.p_paddr,
+            .vaddr = 0,
+            .file_size = header.p_filesz,
+            .mem_size = header.p_memsz,
+            .offset = header.p_offset,
+            .flags = header.p_flags};
+}
+
+Result<void> check_segment(const Segment& segment, uint64_t file_size) {
     const std::string name = "its segment at " + hex(segment.paddr);
     if (segment.file_size > segment.mem_size)
         return broken(name + " has more bytes in the file than in memory");
     if (segment.mem_size == 0)
-        return {};
-    if (!inside(source, segment.offset, segment.file_size))
+        return broken(name + " is empty");
+    if (segment.offset > file_size || segment.file_size > file_size - segment.offset)
         return truncated(name + " ends beyond the file's end");
     if (segment.paddr + segment.mem_size < segment.paddr)
         return broken(name + " wraps around the address space");
-    elf.segments.push_back(segment);
     return {};
+}
+
+bool is_loaded(const auto& header) {
+    return header.p_type == PT_LOAD && (header.p_flags & (PF_R | PF_W | PF_X)) != 0 &&
+           (header.p_memsz != 0 || header.p_filesz != 0);
 }
 
 template <typename Phdr>
 Result<void> read_segments(const ByteSource& source, const std::vector<Phdr>& headers, Elf& elf) {
     for (const Phdr& header : headers) {
         Result<void> done;
-        if (header.p_type == PT_LOAD && (header.p_flags & (PF_R | PF_W | PF_X)) != 0)
-            done = add_segment(source, header, elf);
+        if (is_loaded(header))
+            elf.segments.push_back(segment_of(header));
         else if (header.p_type == PT_NOTE)
             done = add_notes(source, header.p_offset, header.p_filesz, elf.notes);
         if (!done)
             return done;
     }
-    if (elf.segments.empty())
-        return broken("it has no loadable segment");
     std::ranges::sort(elf.segments, {}, &Segment::paddr);
-    for (size_t i = 1; i < elf.segments.size(); ++i)
-        if (elf.segments[i].paddr - elf.segments[i - 1].paddr < elf.segments[i - 1].mem_size)
-            return broken("its segments at " + hex(elf.segments[i - 1].paddr) + " and " + hex(elf.segments[i].paddr) +
-                          " overlap");
-    return {};
+    return check_segments(elf.segments, source.size());
 }
 
 /// Sections matter only to files without Xen notes in a PT_NOTE segment. Their own table may be damaged or cut off
@@ -190,6 +190,20 @@ Result<Elf> parse_as(const ByteSource& source) {
 bool is_elf(const ByteSource& source) {
     std::array<std::byte, SELFMAG> magic{};
     return source.size() >= magic.size() && source.read(0, magic) && std::memcmp(magic.data(), ELFMAG, SELFMAG) == 0;
+}
+
+Result<void> check_segments(const std::vector<Segment>& segments, uint64_t file_size) {
+    if (segments.empty())
+        return broken("it has no loadable segment");
+    for (size_t i = 0; i < segments.size(); ++i) {
+        if (auto sound = check_segment(segments[i], file_size); !sound)
+            return sound;
+        if (i > 0 && (segments[i].paddr < segments[i - 1].paddr ||
+                      segments[i].paddr - segments[i - 1].paddr < segments[i - 1].mem_size))
+            return broken("its segments at " + hex(segments[i - 1].paddr) + " and " + hex(segments[i].paddr) +
+                          " overlap");
+    }
+    return {};
 }
 
 Result<Elf> parse_elf(const ByteSource& source) {

@@ -22,6 +22,10 @@ struct Elf {
 
 [[nodiscard]] bool is_elf(const ByteSource& source);
 
+/// Whether these lie within a file of `file_size` bytes, are sorted by paddr, and none overlaps or wraps. Error: as
+/// below.
+[[nodiscard]] Result<void> check_segments(const std::vector<Segment>& segments, uint64_t file_size);
+
 /// Checks and reads. Error: half a sentence whose subject is the file.
 [[nodiscard]] Result<Elf> parse_elf(const ByteSource& source);
 

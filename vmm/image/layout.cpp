@@ -22,11 +22,6 @@ bool page_aligned(uint64_t address) {
     return address % page_size == 0;
 }
 
-/// [start, end) is canonical, outside the hole, and in one half.
-bool usable_range(uint64_t start, uint64_t end) {
-    return start < end && (end <= lower_half_end || start >= hole_end);
-}
-
 Error bad_address(const std::string& what, uint64_t address, const std::string& why) {
     return {"is a broken PV kernel: " + what + " " + hex(address) + " " + why + remedy};
 }
@@ -39,13 +34,13 @@ Result<void> set_extent(const Elf& elf, uint64_t max_bytes, KernelImage& image) 
     image.virt_end = high + offset;
     if (!page_aligned(image.virt_base))
         return bad_address("its VIRT_BASE", image.virt_base, "is not at the start of a page");
-    if (!usable_range(image.virt_start, image.virt_end))
+    if (!is_guest_range(image.virt_start, image.virt_end))
         return bad_address("its segments start at", image.virt_start,
                            "and end at " + hex(image.virt_end) + ", which is no range for a guest");
     if (image.virt_base > image.virt_start)
         return bad_address("its VIRT_BASE", image.virt_base, "is above its first segment at " + hex(image.virt_start));
     // From VIRT_BASE, not from the first segment: memory below the image is the domain's too.
-    if (!usable_range(image.virt_base, image.virt_end) || image.virt_end - image.virt_base > max_bytes)
+    if (!is_guest_range(image.virt_base, image.virt_end) || image.virt_end - image.virt_base > max_bytes)
         return Error{"needs " + std::to_string((image.virt_end - image.virt_base) >> 20) +
                      " MiB from its VIRT_BASE to its end, more than the " + std::to_string(max_bytes >> 20) +
                      " MiB that a kernel may take" + remedy};
@@ -72,7 +67,7 @@ Result<void> set_addresses(const Elf& elf, KernelImage& image) {
     image.init_p2m = elf.notes.init_p2m;
     if (image.init_p2m) {
         const uint64_t p2m = *image.init_p2m;
-        if (!page_aligned(p2m) || !usable_range(p2m, p2m + page_size))
+        if (!page_aligned(p2m) || !is_guest_range(p2m, p2m + page_size))
             return bad_address("its INIT_P2M", p2m, "is no place for a table");
         if (p2m >= image.virt_start && p2m < image.virt_end)
             return bad_address("its INIT_P2M", p2m, "is inside of it");
@@ -84,6 +79,10 @@ Result<void> set_addresses(const Elf& elf, KernelImage& image) {
 }
 
 } // namespace
+
+bool is_guest_range(uint64_t start, uint64_t end) {
+    return start < end && (end <= lower_half_end || start >= hole_end);
+}
 
 Result<void> check_is_pv(const Elf& elf, bool linux) {
     const XenNotes& notes = elf.notes;
@@ -119,6 +118,21 @@ Result<void> apply_layout(Elf elf, uint64_t max_bytes, KernelImage& image) {
     if (auto done = set_addresses(elf, image); !done)
         return done;
     image.notes = std::move(elf.notes);
+    return {};
+}
+
+Result<void> accept_parsed(ParsedImage parsed, uint64_t elf_size, uint64_t max_bytes, KernelImage& image) {
+    if (auto sound = check_segments(parsed.elf.segments, elf_size); !sound)
+        return sound;
+    if (auto pv = check_is_pv(parsed.elf, parsed.is_bzimage); !pv)
+        return pv;
+    if (auto laid_out = apply_layout(std::move(parsed.elf), max_bytes, image); !laid_out)
+        return laid_out;
+    image.is_bzimage = parsed.is_bzimage;
+    image.compression = parsed.compression;
+    image.elf_size = elf_size;
+    image.version_text = std::move(parsed.version_text);
+    image.kernel_version = image.version_text.substr(0, image.version_text.find(' '));
     return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <set>
+#include <tuple>
 
 namespace parapet::vmm::test {
 namespace {
@@ -45,6 +46,50 @@ TEST(DomainBuilder, KernelLiesWhereItWantsTo) {
         }
     }
     EXPECT_EQ(built.boot().rip, built.kernel.entry);
+}
+
+/// A kernel of its maker's own choosing of addresses: `bss` is what it needs of the address space.
+image::test::Bytes kernel_at(std::uint64_t virt_base, std::uint64_t bss, std::uint64_t init_p2m) {
+    image::test::Bytes notes = image::test::string_note(6, "linux");
+    image::test::append(notes, image::test::string_note(5, "xen-3.0"));
+    image::test::append(notes, image::test::string_note(8, "generic"));
+    image::test::append(notes, image::test::number_note(3, virt_base));
+    image::test::append(notes, image::test::number_note(4, 0));
+    image::test::append(notes, image::test::number_note(1, virt_base));
+    if (init_p2m != 0) {
+        image::test::append(notes, image::test::number_note(15, init_p2m));
+    }
+    image::test::ElfMaker maker;
+    maker.load(0, image::test::Bytes(4096, std::byte{1}), bss).note(notes);
+    return maker.build();
+}
+
+/// Out of a stranger's disk image, and laid out by a process that is not confined yet.
+TEST(DomainBuilder, AKernelLeadsToNoAddressBeyondAGuests) {
+    constexpr std::uint64_t lower_end = 0x0000800000000000, hole = 0xffff800000000000, top = 0 - (8ULL << 20);
+    const std::tuple<std::uint64_t, std::uint64_t, std::uint64_t, bool> kernels[] = {
+        {0xffffffff80000000, 1 << 20, 0, true},
+        {0xffffffff80000000, 1 << 20, 0x8000000000, true},
+        {top, (8 << 20) - 4096, 0, false},                           // its tables would wrap around
+        {lower_end - (4 << 20), (4 << 20) - 4096, 0, false},         // or lie in the hole
+        {0xffffffff80000000, 1 << 20, lower_end - page_size, false}, // its P2M would
+        {0xffffffff80000000, 1 << 20, 0 - page_size * 2, false},     // or that would wrap
+        {0xffffffff80000000, 1 << 20, 0xffffffff80200000, false},    // or lie over the initial mapping
+        {0xffffffff80000000, 1 << 20, 0xffffffff80000000 - page_size, false},
+    };
+    for (const auto& [base, bss, p2m, good] : kernels) {
+        const image::test::Bytes elf = kernel_at(base, bss, p2m);
+        const Built built = build(usual, elf);
+        ASSERT_EQ(built.result.ok(), good) << std::hex << base << " " << p2m;
+        if (!good) {
+            EXPECT_NE(built.result.error().message.find("has no place in the address space"), std::string::npos)
+                << built.result.error().message;
+            continue;
+        }
+        for (std::uint64_t slot = 256; slot < 272; slot++) {
+            EXPECT_EQ(built.entry(hole + ((slot - 256) << 39)), std::nullopt) << slot;
+        }
+    }
 }
 
 TEST(DomainBuilder, P2mAndM2pAgree) {

@@ -54,19 +54,26 @@ protected:
                 std::move(favourites),
                 seed};
     }
-    /// Runs `step` beside it, for a while.
-    template <typename Step>
-    void beside(std::uint64_t seed, Step step) {
+    /// Runs `step` beside it: for a while, and until both have done something and `tried` says that it counts. On a
+    /// busy host that takes longer.
+    template <typename Step, typename Tried>
+    void beside(std::uint64_t seed, Step step, Tried tried) {
         Scribbler scribbler = this->scribbler(seed);
-        const auto end = std::chrono::steady_clock::now() + 700ms;
+        const auto begin = std::chrono::steady_clock::now();
         std::uint64_t steps = 0;
-        do {
+        for (auto now = begin;
+             now < begin + 700ms || (now < begin + 60s && !(steps > 10 && scribbler.writes() > 1000 && tried()));
+             now = std::chrono::steady_clock::now()) {
             step();
             steps++;
-        } while (std::chrono::steady_clock::now() < end);
+        }
         scribbler.stop();
         EXPECT_GT(steps, 10U);
         EXPECT_GT(scribbler.writes(), 1000U);
+    }
+    template <typename Step>
+    void beside(std::uint64_t seed, Step step) {
+        beside(seed, step, [] { return true; });
     }
 
     GuestRam ram_ = make_ram();
@@ -100,30 +107,33 @@ TEST_F(OwnedNucleus, Grants) {
                               place_.host_use, place_.max_mfn,  place_.domain_first_mfn};
     std::vector<grants::Lease> leases;
     std::uint64_t taken = 0;
-    beside(2, [&] {
-        // A table that may work: it does now and then, before the next write.
-        doorbell::GrantInfo& info = place_.mailbox->grants;
-        std::atomic_ref{info.version}.store(1 + random_() % 2);
-        std::atomic_ref{info.frames[0]}.store(own_frame(2));
-        std::atomic_ref{info.status_frames[0]}.store(own_frame(3));
-        std::atomic_ref{info.nr_status_frames}.store(1);
-        std::atomic_ref{info.nr_frames}.store(1);
-        grants::Lease lease;
-        const auto access = random_() % 2 == 0 ? grants::GrantAccess::read : grants::GrantAccess::write;
-        const auto ref = grants::GrantRef{static_cast<std::uint32_t>(random_() % 600)};
-        if (grants.take(ref, access, lease) == grants::GrantStatus::okay) {
-            ASSERT_GE(lease.page, ram_.frame(own_frame(0)));
-            ASSERT_LE(lease.page + page_size, ram_.base() + ram_.bytes());
-            ASSERT_LT(lease.first, lease.end);
-            ASSERT_LE(lease.end, page_size);
-            leases.push_back(lease);
-            taken++;
-        }
-        if (leases.size() > 40 || (!leases.empty() && random_() % 4 == 0)) {
-            grants.give_back(leases.back());
-            leases.pop_back();
-        }
-    });
+    beside(
+        2,
+        [&] {
+            // A table that may work: it does now and then, before the next write.
+            doorbell::GrantInfo& info = place_.mailbox->grants;
+            std::atomic_ref{info.version}.store(1 + random_() % 2);
+            std::atomic_ref{info.frames[0]}.store(own_frame(2));
+            std::atomic_ref{info.status_frames[0]}.store(own_frame(3));
+            std::atomic_ref{info.nr_status_frames}.store(1);
+            std::atomic_ref{info.nr_frames}.store(1);
+            grants::Lease lease;
+            const auto access = random_() % 2 == 0 ? grants::GrantAccess::read : grants::GrantAccess::write;
+            const auto ref = grants::GrantRef{static_cast<std::uint32_t>(random_() % 600)};
+            if (grants.take(ref, access, lease) == grants::GrantStatus::okay) {
+                ASSERT_GE(lease.page, ram_.frame(own_frame(0)));
+                ASSERT_LE(lease.page + page_size, ram_.base() + ram_.bytes());
+                ASSERT_LT(lease.first, lease.end);
+                ASSERT_LE(lease.end, page_size);
+                leases.push_back(lease);
+                taken++;
+            }
+            if (leases.size() > 40 || (!leases.empty() && random_() % 4 == 0)) {
+                grants.give_back(leases.back());
+                leases.pop_back();
+            }
+        },
+        [&] { return taken > 0; });
     for (const grants::Lease& lease : leases) {
         grants.give_back(lease);
     }
