@@ -96,7 +96,7 @@ struct DomainBoot {
     uint32_t store_port, console_port;
     uint64_t store_mfn, console_mfn;
     uint32_t domid;
-    uint32_t features; ///< reserved, 0
+    uint32_t features; ///< BOOT_*, boot_features.hpp
 };
 
 struct BootInfo {
@@ -119,8 +119,7 @@ struct BootInfo {
     Home home;
     uint32_t nr_vcpus;
     uint32_t hypercall_instruction_length; ///< bytes to step back to issue a hypercall again
-    uint32_t has_nx;
-    uint32_t has_cpuid_faulting; ///< the vCPU can make CPUID a fault at ring 3
+    uint32_t has_nx, has_pge, has_smep, has_fsgsbase, use_global;
     DomainBoot domain;
     uint32_t nr_cpuid;
     uint32_t trace; ///< 1: log every hypercall

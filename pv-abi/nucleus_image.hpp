@@ -25,6 +25,7 @@ struct ImageHeader {
     uint64_t page_fault_entry;
     uint64_t syscall_stubs;  ///< room for MAX_VCPUS times SYSCALL_STUB_SIZE, to be written by the vmm (LSTAR, CSTAR)
     uint64_t sysenter_entry; ///< rsp: the end of the vCPU's entry stack; for all vCPUs
+    uint64_t fault_stack_vectors; ///< bit v: exception v gets the stack that ends at AREA_FAULT_END
 };
 
 inline constexpr uint64_t STUB_SIZE = 16;
@@ -51,7 +52,8 @@ inline constexpr uint64_t AREA_IST_END = 0xa000;   ///< stack of the double faul
 inline constexpr uint64_t AREA_GATE = 0xa000;      ///< data of the vCPU's system-call gate
 inline constexpr uint64_t AREA_NMI_END = 0xb800;   ///< stack of NMI and machine check
 inline constexpr uint64_t AREA_DEBUG_END = 0xc000; ///< stack of #DB: one may arrive before SYSCALL's stub has a stack
-inline constexpr uint64_t AREA_END = 0xc000;       ///< of the area's own frames
+inline constexpr uint64_t AREA_FAULT_END = 0xd000; ///< stack of ImageHeader::fault_stack_vectors, one page
+inline constexpr uint64_t AREA_END = 0xd000;       ///< of the area's own frames
 /// Windows in which the frames of the guest's descriptor tables are mapped.
 inline constexpr uint64_t AREA_GDT_WINDOW = 0x10000; ///< 14 guest pages, then two of the nucleus
 inline constexpr uint64_t AREA_LDT_WINDOW = 0x20000;

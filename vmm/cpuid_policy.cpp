@@ -203,11 +203,16 @@ bool restrict_leaf(Leaf& leaf, const Substrate& substrate, const XsaveSizes& siz
     }
 }
 
-/// Additions that KVM must see to let the nucleus use its APIC.
-void allow_nucleus(kvm_cpuid_entry2& entry) {
+/// Additions that KVM must see to let the nucleus use its APIC, and SMEP where KVM `supported` it. Programs see them
+/// too, and cannot do anything with them.
+void allow_nucleus(kvm_cpuid_entry2& entry, const CpuidTable& supported) {
     if (entry.function == 1) {
         entry.ecx |= bits(21, 24); // x2APIC, TSC deadline
         entry.edx |= bit(9);       // APIC
+    } else if (entry.function == 7 && entry.index == 0) {
+        for (const kvm_cpuid_entry2& offer : supported) {
+            entry.ebx |= offer.function == 7 && offer.index == 0 ? offer.ebx & bit(7) : 0;
+        }
     }
 }
 
@@ -236,7 +241,7 @@ CpuidPolicy make_cpuid_policy(const Substrate& substrate, const CpuidTable& supp
         policy.machine = supported; // applications never ask KVM there: it is told what it itself offers
     }
     for (kvm_cpuid_entry2& entry : policy.machine) {
-        allow_nucleus(entry);
+        allow_nucleus(entry, supported);
     }
     return policy;
 }

@@ -2,6 +2,7 @@
 // Puts a domain together: sources, memory, nucleus, guest, virtual machine; then lets it run.
 #include "vmm/domain.hpp"
 
+#include "pv-abi/boot_features.hpp"
 #include "vmm/bus_error.hpp"
 #include "vmm/domain_builder.hpp"
 #include "vmm/domain_sources.hpp"
@@ -83,9 +84,10 @@ void complete_boot_info(doorbell::BootInfo& boot, const DomainSources& sources, 
     boot.wall_clock_ns = clock.wall_clock_ns;
     boot.xcr0 = sources.substrate().xcr0;
     boot.syscall_arrival = sources.substrate().syscall_arrival;
+    boot.domain.features = (sources.substrate().ts_ignored ? doorbell::BOOT_TS_IGNORED : 0) |
+                           (has_cpuid_faulting ? doorbell::BOOT_CPUID_FAULTING : 0);
     boot.hypercall_instruction_length = 2;
     boot.has_nx = 1;
-    boot.has_cpuid_faulting = has_cpuid_faulting ? 1 : 0;
     const auto& leaves = sources.cpuid().guest;
     boot.nr_cpuid = static_cast<std::uint32_t>(leaves.size());
     std::copy(leaves.begin(), leaves.end(), boot.cpuid);

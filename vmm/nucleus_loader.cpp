@@ -57,7 +57,8 @@ void fill_gdt(std::uint64_t* gdt, std::uint64_t tss_va) {
 
 void fill_tss(std::byte* tss, std::uint64_t area) {
     const std::uint64_t rsp0 = area + AREA_ENTRY_END;
-    const std::uint64_t ist[] = {area + AREA_IST_END, area + AREA_NMI_END, area + AREA_DEBUG_END};
+    const std::uint64_t ist[] = {area + AREA_IST_END, area + AREA_NMI_END, area + AREA_DEBUG_END,
+                                 area + AREA_FAULT_END};
     const std::uint16_t no_bitmap = 0x68;
     std::memcpy(tss + 0x04, &rsp0, sizeof(rsp0));
     std::memcpy(tss + 0x24, ist, sizeof(ist));
@@ -114,10 +115,25 @@ std::uint64_t entry_of(const ImageHeader& header, std::uint64_t vector) {
     return own != 0 ? own : header.vector_stubs + vector * STUB_SIZE;
 }
 
+/// Which stack of the TSS's a vector is taken on (fill_tss), 0: RSP0 from ring 3, the running one at ring 0.
+std::uint64_t ist_of(const ImageHeader& header, std::uint64_t vector) {
+    switch (vector) {
+    case 8:
+        return 1;
+    case 2:
+    case 18:
+        return 2;
+    case 1:
+        return 3;
+    default:
+        return vector < 64 && (header.fault_stack_vectors >> vector & 1) != 0 ? 4 : 0;
+    }
+}
+
 void build_idt(std::uint64_t* idt, const ImageHeader& header) {
     for (std::uint64_t vector = 0; vector < 256; vector++) {
         const std::uint64_t target = entry_of(header, vector);
-        const std::uint64_t ist = vector == 8 ? 1 : vector == 2 || vector == 18 ? 2 : vector == 1 ? 3 : 0;
+        const std::uint64_t ist = ist_of(header, vector);
         const std::uint64_t dpl = vector == 3 || vector == 4 ? 3 : 0; // what user code may raise by instruction
         idt[vector * 2] = (target & 0xffff) | static_cast<std::uint64_t>(NUCLEUS_CS) << 16 | ist << 32 |
                           (0x8eULL | dpl << 5) << 40 | (target >> 16 & 0xffff) << 48;

@@ -80,6 +80,7 @@ Result<Substrate> probe_substrate(const KvmSystem& system) {
     facts.ring3_native = found.ring3_native_cpuid;
     facts.syscall_arrival = found.syscall_arrival;
     facts.m2p_slot = found.slot256_works ? doorbell::M2P_SLOT_ABI : doorbell::M2P_SLOT_OTHER;
+    facts.ts_ignored = found.ways.ts_ignored;
     facts.home = found.ring0_interpreted ? doorbell::Home::ring3 : doorbell::Home::ring0;
     auto table = system.supported_cpuid();
     if (!table) {

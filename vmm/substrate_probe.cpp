@@ -4,18 +4,20 @@
 #include "vmm/guest_ram.hpp"
 #include "vmm/nucleus_tables.hpp"
 #include "vmm/probe_layout.h"
+#include "vmm/probe_ways.hpp"
 #include "vmm/run_limit.hpp"
 #include "vmm/vcpu_setup.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <sys/ioctl.h>
 
 extern "C" {
 extern const std::byte probe_code[], probe_code_end[], probe_start[], probe_first[], probe_second[], probe_lstar[],
-    probe_vectors[];
+    probe_vectors[], probe_cstar[], probe_ways[];
 }
 
 namespace parapet::vmm {
@@ -25,7 +27,8 @@ namespace {
 constexpr std::uint64_t frames_of_probe = 48;
 constexpr std::uint64_t kernel_data_va = PROBE_KERNEL_VA + PROBE_DATA;
 constexpr std::uint64_t gdt_va = PROBE_KERNEL_VA + 0x2000, idt_va = gdt_va + 0x1000, tss_va = idt_va + 0x1000;
-constexpr std::uint16_t kernel_cs = 0x8, kernel_ds = 0x10, user_ss = 0x2b, user_cs = 0x33, tss_selector = 0x40;
+constexpr std::uint16_t kernel_cs = 0x8, kernel_ds = 0x10, user_cs32 = 0x23, user_ss = 0x2b, user_cs = 0x33,
+                        tss_selector = 0x40;
 constexpr std::uint32_t sentinel = 0x50617250;                  // what slot 256 shows
 constexpr std::uint32_t processor_features = 1U << 0 | 1U << 9; // leaf 1, ecx: SSE3, SSSE3: every such processor's
 constexpr std::uint64_t page_fault_vector = 14;
@@ -55,9 +58,10 @@ struct ProbeMemory {
 
 void fill_descriptors(std::byte* gdt, std::byte* idt, std::byte* tss) {
     constexpr std::uint64_t code0 = 0x00af9b000000ffff, data0 = 0x00cf93000000ffff, data3 = 0x00cff3000000ffff,
-                            code3 = 0x00affb000000ffff;
+                            code3 = 0x00affb000000ffff, compat3 = 0x00cffb000000ffff;
     store(gdt, kernel_cs, code0);
     store(gdt, kernel_ds, data0);
+    store(gdt, user_cs32 & ~7U, compat3);
     store(gdt, user_ss & ~7U, data3);
     store(gdt, user_cs & ~7U, code3);
     constexpr std::uint64_t tss_limit = 0x67, busy_tss = 0x8b;
@@ -65,19 +69,18 @@ void fill_descriptors(std::byte* gdt, std::byte* idt, std::byte* tss) {
     store(gdt, tss_selector + 8, tss_va >> 32);
     for (std::uint64_t vector = 0; vector < 32; vector++) {
         const std::uint64_t target = PROBE_KERNEL_VA + offset_of(probe_vectors) + vector * 16;
-        constexpr std::uint64_t interrupt_gate = 0x8e;
+        constexpr std::uint64_t interrupt_gate = 0x8e, of_ring3 = 0xee;
+        const std::uint64_t gate = vector == 3 || vector == 4 ? of_ring3 : interrupt_gate; // as the nucleus has them
         store(idt, vector * 16,
-              (target & 0xffff) | std::uint64_t{kernel_cs} << 16 | interrupt_gate << 40 |
-                  (target >> 16 & 0xffff) << 48);
+              (target & 0xffff) | std::uint64_t{kernel_cs} << 16 | gate << 40 | (target >> 16 & 0xffff) << 48);
         store(idt, vector * 16 + 8, target >> 32);
     }
     store(tss, 0x04, kernel_data_va + PROBE_STACK_END);
     store(tss, 0x66, std::uint16_t{0x68}); // no I/O bitmap
 }
 
-void write_frame(std::byte* at, const std::byte* target) {
-    const std::uint64_t frame[] = {PROBE_USER_VA + offset_of(target), user_cs, 2, PROBE_USER_VA + PROBE_DATA + 0x800,
-                                   user_ss};
+void write_frame(std::byte* at, std::uint64_t target, std::uint16_t cs = user_cs) {
+    const std::uint64_t frame[] = {PROBE_USER_VA + target, cs, 2, PROBE_USER_VA + PROBE_DATA + 0x800, user_ss};
     std::memcpy(at, frame, sizeof(frame));
 }
 
@@ -103,12 +106,19 @@ ProbeMemory build(const GuestRam& ram) {
     std::byte* page = ram.frame(data);
     store(page, PROBE_STAGE, std::uint64_t{sentinel} << 32 | PROBE_STAGE_START);
     store(page, PROBE_OTHER_ROOT, other * page_size);
-    write_frame(page + PROBE_FIRST_FRAME, probe_first);
-    write_frame(page + PROBE_SECOND_FRAME, probe_second);
+    write_frame(page + PROBE_FIRST_FRAME, offset_of(probe_first));
+    write_frame(page + PROBE_SECOND_FRAME, offset_of(probe_second));
+    for (std::size_t way = 0; way < PROBE_NR_WAYS; way++) {
+        constexpr std::uint64_t spacing = 16, frame_size = 40;
+        write_frame(page + PROBE_WAY_FRAMES + way * frame_size, offset_of(probe_ways) + way * spacing,
+                    probe_way_list[way].compat ? user_cs32 : user_cs);
+    }
     return {tables.root(), page};
 }
 
-Result<void> set_up(const KvmSystem& system, KvmVcpu& vcpu, std::uint64_t root) {
+/// `first_frame`: offset in the data page of what it starts by.
+Result<void> set_up(const KvmSystem& system, KvmVcpu& vcpu, std::uint64_t root, std::uint64_t first_frame,
+                    const SyscallSetup& syscall) {
     auto cpuid = system.supported_cpuid();
     if (!cpuid) {
         return cpuid.error();
@@ -133,9 +143,9 @@ Result<void> set_up(const KvmSystem& system, KvmVcpu& vcpu, std::uint64_t root) 
     start.idt = {idt_va, 0xfff};
     start.root = root * page_size;
     start.rip = PROBE_KERNEL_VA + offset_of(probe_start);
-    start.rsp = kernel_data_va + PROBE_FIRST_FRAME;
+    start.rsp = kernel_data_va + first_frame;
     start.star = std::uint64_t{kernel_cs} << 32;
-    start.syscall.lstar = start.syscall.cstar = PROBE_KERNEL_VA + offset_of(probe_lstar);
+    start.syscall = syscall;
     return set_long_mode(vcpu, start);
 }
 
@@ -192,35 +202,92 @@ Result<ProbeFindings> judge(const std::byte* data, std::uint32_t exit_reason) {
     return found;
 }
 
+/// One run of the probe's code in a VM of its own.
+class ProbeVm {
+public:
+    static Result<std::unique_ptr<ProbeVm>> create(const KvmSystem& system) {
+        MachineLayout layout;
+        layout.frames = frames_of_probe;
+        auto ram = GuestRam::create(layout);
+        if (!ram) {
+            return ram.error();
+        }
+        auto vm = KvmVm::create(system);
+        if (!vm) {
+            return vm.error();
+        }
+        if (auto added = vm->add_memory(0, 0, ram->base(), ram->bytes()); !added) {
+            return added.error();
+        }
+        auto vcpu = KvmVcpu::create(system, *vm, 0);
+        if (!vcpu) {
+            return vcpu.error();
+        }
+        return std::unique_ptr<ProbeVm>{new ProbeVm{*std::move(ram), *std::move(vm), *std::move(vcpu)}};
+    }
+
+    /// KVM's reason for the end.
+    Result<std::uint32_t> run_from(const KvmSystem& system, std::uint64_t first_frame, const SyscallSetup& syscall,
+                                   std::chrono::milliseconds limit) {
+        if (auto set = set_up(system, vcpu_, memory_.root, first_frame, syscall); !set) {
+            return set.error();
+        }
+        return run(vcpu_, limit);
+    }
+    [[nodiscard]] std::byte* data() const { return memory_.data; }
+
+private:
+    ProbeVm(GuestRam ram, KvmVm vm, KvmVcpu vcpu)
+        : ram_{std::move(ram)}, memory_{build(ram_)}, vm_{std::move(vm)}, vcpu_{std::move(vcpu)} {}
+
+    GuestRam ram_;
+    ProbeMemory memory_;
+    KvmVm vm_;
+    KvmVcpu vcpu_;
+};
+
+/// With SYSCALL set up as the nucleus will have it (syscall_setup).
+Result<WayFindings> try_ways(const KvmSystem& system, doorbell::SyscallArrival arrival,
+                             std::chrono::milliseconds limit) {
+    auto probe = ProbeVm::create(system);
+    if (!probe) {
+        return probe.error();
+    }
+    const bool at_ring0 = arrival == doorbell::SyscallArrival::ring0;
+    const SyscallSetup syscall{.enabled = at_ring0,
+                               .lstar = PROBE_KERNEL_VA + offset_of(probe_lstar),
+                               .cstar = at_ring0 ? PROBE_KERNEL_VA + offset_of(probe_cstar) : 0};
+    std::byte* data = (*probe)->data();
+    store(data, PROBE_STAGE, std::uint32_t{PROBE_STAGE_WAYS});
+    if (auto reason = (*probe)->run_from(system, PROBE_WAY_FRAMES, syscall, limit); !reason) {
+        return reason.error();
+    }
+    return check_ways(load<WayArrivals>(data, PROBE_WAYS), load<std::uint32_t>(data, PROBE_WAY),
+                      kernel_data_va + PROBE_STACK_END, arrival);
+}
+
 } // namespace
 
 Result<ProbeFindings> run_probe(const KvmSystem& system, std::chrono::milliseconds limit) {
-    MachineLayout layout;
-    layout.frames = frames_of_probe;
-    auto ram = GuestRam::create(layout);
-    if (!ram) {
-        return ram.error();
+    auto probe = ProbeVm::create(system);
+    if (!probe) {
+        return probe.error();
     }
-    const ProbeMemory memory = build(*ram);
-    auto vm = KvmVm::create(system);
-    if (!vm) {
-        return vm.error();
-    }
-    if (auto added = vm->add_memory(0, 0, ram->base(), ram->bytes()); !added) {
-        return added.error();
-    }
-    auto vcpu = KvmVcpu::create(system, *vm, 0);
-    if (!vcpu) {
-        return vcpu.error();
-    }
-    if (auto set = set_up(system, *vcpu, memory.root); !set) {
-        return set.error();
-    }
-    auto reason = run(*vcpu, limit);
+    const std::uint64_t entry = PROBE_KERNEL_VA + offset_of(probe_lstar);
+    auto reason = (*probe)->run_from(system, PROBE_FIRST_FRAME, {.lstar = entry, .cstar = entry}, limit);
     if (!reason) {
         return reason.error();
     }
-    return judge(memory.data, *reason);
+    auto found = judge((*probe)->data(), *reason);
+    if (!found) {
+        return found;
+    }
+    auto ways = try_ways(system, found->syscall_arrival, limit);
+    if (!ways) {
+        return ways.error();
+    }
+    found->ways = *std::move(ways);
+    return found;
 }
 
 } // namespace parapet::vmm

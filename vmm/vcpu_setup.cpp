@@ -10,7 +10,8 @@ namespace {
 using namespace doorbell;
 
 constexpr std::uint64_t cr0_value = 0x80050033; // PG AM WP NE ET MP PE
-constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 1 << 10, cr4_osxsave = 1 << 18;
+constexpr std::uint64_t cr4_pae = 1 << 5, cr4_osfxsr = 1 << 9, cr4_osxmmexcpt = 1 << 10, cr4_osxsave = 1 << 18,
+                        cr4_smep = 1 << 20;
 constexpr std::uint64_t efer_long_mode = 0xd00, efer_sce = 1; // NXE LMA LME
 constexpr std::uint32_t msr_star = 0xc0000081, msr_lstar = 0xc0000082, msr_cstar = 0xc0000083, msr_sfmask = 0xc0000084;
 constexpr std::uint32_t msr_sysenter_cs = 0x174, msr_sysenter_esp = 0x175, msr_sysenter_eip = 0x176;
@@ -71,7 +72,8 @@ Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start) {
     sregs.idt.limit = start.idt.limit;
     sregs.cr0 = cr0_value;
     sregs.cr3 = start.root;
-    sregs.cr4 = cr4_pae | cr4_osfxsr | cr4_osxmmexcpt | (start.xcr0 != 0 ? cr4_osxsave : 0);
+    sregs.cr4 =
+        cr4_pae | cr4_osfxsr | cr4_osxmmexcpt | (start.xcr0 != 0 ? cr4_osxsave : 0) | (start.smep ? cr4_smep : 0);
     sregs.efer = efer_long_mode | (start.syscall.enabled ? efer_sce : 0);
     sregs.apic_base |= 0xc00; // enabled, x2APIC
     if (::ioctl(vcpu.fd(), KVM_SET_SREGS, &sregs) != 0) {
@@ -125,6 +127,16 @@ bool has_cpuid_faulting(KvmVcpu& vcpu, const Substrate& substrate) {
     return info && (*info & cpuid_faulting) != 0;
 }
 
+bool uses_smep(Home home, const CpuidTable& machine) {
+    constexpr std::uint32_t smep_7_ebx = 1 << 7;
+    for (const kvm_cpuid_entry2& entry : machine) {
+        if (entry.function == 7 && entry.index == 0) {
+            return home == Home::ring0 && (entry.ebx & smep_7_ebx) != 0;
+        }
+    }
+    return false;
+}
+
 Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,
                          const CpuidPolicy& policy) {
     if (auto set = vcpu.set_cpuid(policy.machine); !set) {
@@ -147,6 +159,7 @@ Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, 
     start.syscall = syscall_setup(place.header, id, substrate);
     // KVM below a native ring 3 knows no XSAVE, and the processor's own setting is the host's anyway.
     start.xcr0 = substrate.vm_xcr0;
+    start.smep = uses_smep(place.boot->home, policy.machine);
     if (auto set = set_long_mode(vcpu, start); !set) {
         return set.error();
     }

@@ -32,6 +32,7 @@ struct LongModeStart {
     std::uint64_t star = 0;
     SyscallSetup syscall;
     std::uint64_t xcr0 = 0; ///< 0: no XSAVE
+    bool smep = false;      ///< CR4.SMEP, which KVM takes where its CPUID table has it
 };
 Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start);
 
@@ -40,6 +41,10 @@ Result<void> set_long_mode(KvmVcpu& vcpu, const LongModeStart& start);
 /// Can the nucleus make CPUID fault at ring 3 (MSR_MISC_FEATURES_ENABLES), as a guest may ask? KVM does it in software,
 /// on processors of either maker; not where ring 3 runs natively.
 [[nodiscard]] bool has_cpuid_faulting(KvmVcpu& vcpu, const Substrate& substrate);
+
+/// Does ring 0 run with SMEP, so that it can execute nothing that ring 3 can? In home ring0, where the processor has
+/// it. Home ring3 runs its ring-0 stubs on the core's root for some instructions, where the nucleus is open to ring 3.
+[[nodiscard]] bool uses_smep(doorbell::Home home, const CpuidTable& machine);
 
 /// At the nucleus's boot entry.
 Result<void> set_up_vcpu(KvmVcpu& vcpu, unsigned id, const NucleusPlace& place, const Substrate& substrate,

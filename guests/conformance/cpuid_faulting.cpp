@@ -62,8 +62,10 @@ void test() {
     expect_trap(write_msr(msr_misc_features_enables, 1), no_trap, 0, "CPUID faulting");
     expect(enabled() == 1, "MISC_FEATURES_ENABLES is %lx", enabled());
     uint32_t eax = 0;
-    expect_trap(catch_trap([&] { asm volatile("cpuid" : "+a"(eax) : : "rbx", "rcx", "rdx"); }), no_trap, 0,
-                "CPUID of the kernel");
+    expect_trap(catch_trap([&] {
+                    asm volatile("cpuid" : "+a"(eax) : : "rbx", "rcx", "rdx");
+                }),
+                no_trap, 0, "CPUID of the kernel");
     expect(eax == plain && forced_cpuid(0).eax == plain, "the kernel sees %x leaves instead of %x", eax, plain);
     const TrapHandler before = set_trap_handler(vector_gp, leave_on_trap);
     RUN_USER(user_cpuid, 0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// SYSCALL of 32-bit programs, for where it reaches us as #UD. A KVM that interprets compatibility code would let it
-// arrive at ring 0 on the program's own stack; so EFER.SCE is clear there (vmm/vcpu_setup.cpp), and the instruction is
-// undefined.
+// SYSCALL and SYSENTER of 32-bit programs, for where they reach us as faults. A KVM that interprets compatibility code
+// would let SYSCALL arrive at ring 0 on the program's own stack; so EFER.SCE is clear there (vmm/vcpu_setup.cpp), and
+// the instruction is undefined. So is SYSENTER of an AMD processor in long mode, as its manual has it. Intel's is a
+// #GP, as no selector of its is set there.
 #include "hypercall-emu/core/descriptor.hpp"
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/services.hpp"
@@ -86,16 +87,37 @@ TwoByte at_rip(Vcpu& vcpu, u64 base) {
     return {};
 }
 
+/// The two-byte instruction of compatibility code of user mode; length 0: there is none.
+TwoByte user_instruction(Vcpu& vcpu) {
+    if (vcpu.kernel_mode != 0)
+        return {};
+    const CompatCode code = compat_code(vcpu);
+    return code.found ? at_rip(vcpu, code.base) : TwoByte{};
+}
+
 } // namespace
+
+bool emulate_compat_sysenter(Vcpu& vcpu) {
+    constexpr u8 SYSENTER = 0x34;
+    constexpr u64 NULL_CS = 3, KEPT = ~(rflags::RF | rflags::VM);
+    if (vcpu.domain->boot->syscall_arrival != doorbell::SyscallArrival::page_fault || vcpu.regs->error != 0 ||
+        vcpu.sysenter_callback.address == 0)
+        return false;
+    const TwoByte found = user_instruction(vcpu);
+    if (found.length == 0 || found.opcode != SYSENTER)
+        return false;
+    Regs& regs = *vcpu.regs;
+    regs.rip = regs.rsp = 0; // as sysenter_entry has it: the instruction keeps neither
+    regs.cs = NULL_CS;
+    regs.ss = abi::x64::FLAT_KERNEL_SS;
+    regs.rflags &= KEPT;
+    deliver_sysenter(vcpu);
+    return true;
+}
 
 bool emulate_compat_syscall(Vcpu& vcpu) {
     constexpr u8 SYSCALL = 0x05;
-    if (vcpu.kernel_mode != 0)
-        return false;
-    const CompatCode code = compat_code(vcpu);
-    if (!code.found)
-        return false;
-    const TwoByte found = at_rip(vcpu, code.base);
+    const TwoByte found = user_instruction(vcpu);
     if (found.length == 0 || found.opcode != SYSCALL || vcpu.syscall32_entry == 0)
         return false;
     Regs& regs = *vcpu.regs;

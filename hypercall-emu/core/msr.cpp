@@ -3,6 +3,7 @@
 #include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/core/emulate.hpp"
 #include "hypercall-emu/core/services.hpp"
+#include "pv-abi/boot_features.hpp"
 
 namespace parapet::nucleus {
 
@@ -70,6 +71,10 @@ u64 efer(const Domain& domain) {
     return SCE | LME | LMA | (domain.boot->has_nx != 0 ? NX : 0);
 }
 
+bool offers_cpuid_faulting(const Domain& domain) {
+    return (domain.boot->domain.features & doorbell::BOOT_CPUID_FAULTING) != 0;
+}
+
 bool offers_tsc_aux(const Domain& domain) {
     u32 extended[4];
     u32 features[4];
@@ -117,7 +122,7 @@ Emulation read_msr(Vcpu& vcpu, u32 index, u64& value) {
         value = efer(domain);
         return Emulation::done;
     case msr::PLATFORM_INFO:
-        value = domain.boot->has_cpuid_faulting != 0 ? msr::CPUID_FAULTING : 0;
+        value = offers_cpuid_faulting(domain) ? msr::CPUID_FAULTING : 0;
         return Emulation::done;
     case msr::MISC_FEATURES_ENABLES:
         value = vcpu.cpuid_faults ? msr::CPUID_FAULTS : 0;
@@ -150,7 +155,7 @@ Emulation write_msr(Vcpu& vcpu, u32 index, u64 value) {
     case msr::EFER:
         return value == efer(domain) ? Emulation::done : Emulation::refused;
     case msr::MISC_FEATURES_ENABLES:
-        if ((value & ~(domain.boot->has_cpuid_faulting != 0 ? msr::CPUID_FAULTS : 0)) != 0)
+        if ((value & ~(offers_cpuid_faulting(domain) ? msr::CPUID_FAULTS : 0)) != 0)
             return Emulation::refused;
         vcpu.cpuid_faults = value != 0;
         vcpu.work.flags |= ExitWork::LOAD_FEATURES;

@@ -46,6 +46,8 @@ void choose_page_fault_path(Vcpu& vcpu);
 /// #UD of compatibility code in user mode: a SYSCALL that the substrate does not run (compat_syscall.cpp). False: it is
 /// none, or the guest has no callback for it.
 [[nodiscard]] bool emulate_compat_syscall(Vcpu& vcpu);
+/// The same for a #GP, and SYSENTER.
+[[nodiscard]] bool emulate_compat_sysenter(Vcpu& vcpu);
 /// A write fault of the guest kernel on one of its page tables: emulate the store. False: the fault is the guest's.
 [[nodiscard]] bool emulate_page_table_write(Vcpu& vcpu, GuestVa va);
 /// Set debug register 0-3, 6 or 7 if the value is the guest's to have. 0, -XEN_EINVAL or -XEN_EPERM.

@@ -14,6 +14,7 @@
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/boot_features.hpp"
 #include "pv-abi/callback.hpp"
 #include "pv-abi/trap.hpp"
 #include "pv-abi/vm_assist.hpp"
@@ -161,12 +162,30 @@ void page_fault(Vcpu& vcpu) {
     deliver_page_fault(vcpu, vcpu.cr2, regs.error);
 }
 
+void device_not_available(Vcpu& vcpu) {
+    vcpu.ts = 0; // as Xen: delivering #NM clears the guest's CR0.TS
+    vcpu.work.flags |= ExitWork::SET_TS;
+    deliver_exception(vcpu, abi::TRAP_no_device, 0);
+}
+
+/// Where CR0.TS has no effect at ring 3, a program that goes on after a switch would find, and keep, the vector state
+/// of the one before. So it is told at once what the processor would tell at the first such instruction: #NM, as soon
+/// as user mode is to run with TS set. A kernel that switches lazily loads the program's state then, somewhat early.
+void raise_held_no_device(Vcpu& vcpu) {
+    if (vcpu.ts != 0 && vcpu.kernel_mode == 0 &&
+        (vcpu.domain->boot->domain.features & doorbell::BOOT_TS_IGNORED) != 0 &&
+        vcpu.traps[abi::TRAP_no_device].address != 0) {
+        device_not_available(vcpu);
+    }
+}
+
 void general_protection(Vcpu& vcpu) {
     constexpr u64 FROM_IDT = 2;
     if ((vcpu.regs->error & FROM_IDT) != 0 && emulate_software_interrupt(vcpu)) {
         return;
     }
-    if (emulate_privileged(vcpu)) { // user mode too: port I/O where IOPL lets it
+    // User mode too: port I/O where IOPL lets it.
+    if (emulate_compat_sysenter(vcpu) || emulate_privileged(vcpu)) {
         vcpu.domain->machine->mailbox->counters.emulated++;
         vcpu.last_fault.count = 0;
         return;
@@ -184,12 +203,6 @@ void invalid_opcode(Vcpu& vcpu) {
         return;
     }
     deliver_exception(vcpu, abi::TRAP_invalid_op, 0);
-}
-
-void device_not_available(Vcpu& vcpu) {
-    vcpu.ts = 0; // as Xen: delivering #NM clears the guest's CR0.TS
-    vcpu.work.flags |= ExitWork::SET_TS;
-    deliver_exception(vcpu, abi::TRAP_no_device, 0);
 }
 
 /// The callback of SYSCALL, or #UD at the instruction where there is none.
@@ -340,6 +353,7 @@ void handle_entry(Vcpu& vcpu) {
         bounce(vcpu, {vcpu.failsafe_callback.address, vcpu.failsafe_callback.mask_events, false, true, 0});
     }
     if (!domain.dead && (vcpu.work.flags & ExitWork::BLOCK) == 0 && !vcpu.hold_events) {
+        raise_held_no_device(vcpu);
         deliver_pending_events(vcpu);
     }
 }

@@ -60,6 +60,7 @@
 #define AREA_MASK -65536
 #define AREA_CORE_STACK_TOP 0x8000
 #define AREA_ENTRY_TOP 0x1000
+#define AREA_FAULT_TOP 0xd000
 
 #define WORK_SWAPGS 8
 #define WORK_WRITE_MSR 16
@@ -159,6 +160,7 @@ static_assert(doorbell::VCPU_AREA_SIZE % static_cast<u64>(-(AREA_MASK)) == 0);
 static_assert(doorbell::AREA_END <= static_cast<u64>(-(AREA_MASK)));
 static_assert(doorbell::AREA_CORE_STACK_END == AREA_CORE_STACK_TOP);
 static_assert(doorbell::AREA_ENTRY_END == AREA_ENTRY_TOP);
+static_assert(doorbell::AREA_FAULT_END == AREA_FAULT_TOP);
 static_assert(doorbell::AREA_TSS + 0x68 <= doorbell::AREA_PV_EOI);
 static_assert(doorbell::AREA_PV_EOI + sizeof(u32) <= doorbell::AREA_CONTROL);
 // Regs of home ring3, and below the end room for the frame of one exception and what handles it (ring0_nested).

@@ -31,6 +31,9 @@
 
 #define at(x, depth) ((x) - AREA_ENTRY_TOP + (depth))(%rsp)
 
+/* #UD, #NP, #SS, #GP: what a `sysretq` may raise, with the guest's rsp loaded already. */
+#define FAULT_STACK_VECTORS (1 << 6 | 1 << 11 | 1 << 12 | 1 << 13)
+
     .section .head, "ax", @progbits
     .globl image_header
 image_header:
@@ -48,6 +51,7 @@ image_header:
     .quad page_fault
     .quad syscall_stubs
     .quad sysenter_entry
+    .quad FAULT_STACK_VECTORS
 
     room_for_syscall_stubs
 
@@ -115,7 +119,11 @@ vector_stubs:
     pushq $0
     .endif
     pushq $number
+    .if number == 6 || (number >= 11 && number <= 13) /* FAULT_STACK_VECTORS */
+    jmp fault_stack_common
+    .else
     jmp vector_common
+    .endif
     .endif
     .set number, number + 1
     .endr
@@ -125,6 +133,18 @@ vector_stubs:
     .section .head, "ax", @progbits
 
     own_stack_entry save_and_enter
+
+/* FAULT_STACK_VECTORS. From ring 3 they go on as the others do: their frame moves to the entry stack, a word at a time,
+   both at constant offsets from rsp. */
+    .balign 16
+fault_stack_common:
+    testb $3, 24(%rsp)
+    jz from_ring0
+    leaq (AREA_ENTRY_TOP - AREA_FAULT_TOP + 56)(%rsp), %rsp
+    .rept 7                         /* ss rsp rflags cs rip error vector */
+    pushq (AREA_FAULT_TOP - AREA_ENTRY_TOP - 8)(%rsp)
+    .endr
+    jmp save_and_enter
 
     .balign 16
 vector_common:
@@ -417,8 +437,8 @@ refused_return:
     /* The frame to be returned was refused. It still lies at the end of the entry stack, and all general registers are
        the guest's again: enter as if the guest had faulted. */
     popq %rax
-    orq $0xfff, %rsp
-    leaq -39(%rsp), %rsp
+    andq $AREA_MASK, %rsp           /* from whichever stack of the area */
+    leaq (AREA_ENTRY_TOP - 40)(%rsp), %rsp
     pushq $0
     pushq $VECTOR_FAILSAFE
     jmp save_and_enter

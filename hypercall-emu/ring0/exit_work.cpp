@@ -6,6 +6,7 @@
 #include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/ring0/interrupt.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
+#include "pv-abi/boot_features.hpp"
 #include "pv-abi/doorbell.hpp"
 #include "pv-abi/nucleus_image.hpp"
 
@@ -30,7 +31,7 @@ void load_features(const Vcpu& vcpu) {
     if (wanted != cr4) {
         write_cr4(wanted);
     }
-    if (vcpu.domain->boot->has_cpuid_faulting != 0) {
+    if ((vcpu.domain->boot->domain.features & doorbell::BOOT_CPUID_FAULTING) != 0) {
         write_msr(msr::MISC_FEATURES_ENABLES, vcpu.cpuid_faults ? msr::CPUID_FAULTS : 0);
     }
 }

@@ -38,6 +38,7 @@ image_header:
     .quad page_fault
     .quad syscall_stubs
     .quad sysenter_entry
+    .quad 0                                     /* nothing faults on a guest's rsp here: docs/security.md */
 
     room_for_syscall_stubs
 

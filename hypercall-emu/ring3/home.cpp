@@ -8,6 +8,7 @@
 #include "hypercall-emu/ring0/privileged.hpp"
 #include "hypercall-emu/ring3/control.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/boot_features.hpp"
 #include "pv-abi/vm_assist.hpp"
 
 extern "C" {
@@ -97,7 +98,10 @@ void set_gate(Vcpu& vcpu) {
     const bool iopl_in_frames = vcpu.domain->assists(abi::VMASST_TYPE_architectural_iopl);
     const bool fast = vcpu.syscall_entry != 0 && vcpu.syscall_masks_events != 0 && vcpu.kernel_sp != 0 &&
                       vcpu.info64().evtchn_upcall_mask == 0 && !iopl_in_frames;
-    const char* kernel_target = vcpu.nmi_masked != 0 ? gate_kernel_core : gate_hypercall; // the core sees the NMI's end
+    // The core sees the iret that ends an NMI, and the one to user mode that TS is to stop (raise_held_no_device).
+    const bool sees_iret =
+        vcpu.nmi_masked != 0 || (vcpu.ts != 0 && (boot_info().domain.features & doorbell::BOOT_TS_IGNORED) != 0);
+    const char* kernel_target = sees_iret ? gate_kernel_core : gate_hypercall;
     const char* target = vcpu.kernel_mode ? kernel_target : fast ? gate_user_site : gate_core;
     gate_of(vcpu).target = gate_va(vcpu) + offset_in_gate(target);
     control_of(vcpu).gate_frame.rsp = vcpu.kernel_sp;

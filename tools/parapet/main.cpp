@@ -49,7 +49,7 @@ int dispatch(const Invocation& invocation) {
         return detach_device(invocation.control);
     case Verb::doctor:
         return invocation.doctor.sandbox ? print_sandbox(invocation.doctor.json)
-                                         : doctor::run_doctor(invocation.doctor.json);
+                                         : doctor::run_doctor(invocation.doctor.json, doctor::probe_entries());
     case Verb::version:
         return print(version_text);
     case Verb::help:

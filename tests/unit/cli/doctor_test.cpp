@@ -53,6 +53,24 @@ TEST(Diagnose, GoodHostIsAllOk) {
     EXPECT_TRUE(can_run(diagnose(good_kvm(), good_host())));
 }
 
+TEST(Diagnose, WaysIntoRing0) {
+    const auto said = [](const EntryFacts& entries) {
+        return find(diagnose(good_kvm(), good_host(), entries), "entries");
+    };
+    EXPECT_EQ(said({.tried = true}).status, Status::ok);
+    EXPECT_NE(said({.tried = true, .ts_ignored = true}).detail.find("CR0.TS"), std::string::npos);
+    const Check stops = said({.tried = true, .stopped_by = "ICEBP"});
+    EXPECT_EQ(stops.status, Status::warn);
+    EXPECT_NE(stops.detail.find("ICEBP"), std::string::npos);
+    const EntryFacts unsafe{.tried = true, .error = "it enters by X"};
+    EXPECT_EQ(said(unsafe).status, Status::fail);
+    EXPECT_EQ(said(unsafe).detail, "it enters by X");
+    EXPECT_FALSE(can_run(diagnose(good_kvm(), good_host(), unsafe)));
+    for (const Check& check : diagnose(good_kvm(), good_host())) {
+        EXPECT_NE(check.id, "entries") << "nothing is said of what was not tried";
+    }
+}
+
 TEST(Diagnose, Substrates) {
     HostFacts host = good_host();
     EXPECT_NE(find(diagnose(good_kvm(), host), "substrate").detail.find("kvm_intel"), std::string::npos);

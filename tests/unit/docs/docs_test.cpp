@@ -97,6 +97,7 @@ TEST(Docs, AddressesAreThoseOfTheCode) {
         {"AREA_GATE", AREA_GATE},
         {"AREA_NMI_END", AREA_NMI_END},
         {"AREA_DEBUG_END", AREA_DEBUG_END},
+        {"AREA_FAULT_END", AREA_FAULT_END},
         {"AREA_GDT_WINDOW", AREA_GDT_WINDOW},
         {"AREA_LDT_WINDOW", AREA_LDT_WINDOW},
         {"AREA_INFO", AREA_INFO},

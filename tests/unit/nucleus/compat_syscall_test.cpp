@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // SYSCALL of 32-bit programs where it arrives as #UD: it becomes the guest's syscall32 callback, and nothing else does.
+// And SYSENTER where it arrives as #GP.
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/callback.hpp"
@@ -136,6 +137,46 @@ TEST_F(CompatSyscall, EverythingElseIsTheGuestsFault) {
         EXPECT_EQ(vm.vcpu().kernel_mode, 1);
         vcpu.info64().evtchn_upcall_mask = 0;
     }
+}
+
+TEST_F(CompatSyscall, SysenterThatIsAProtectionFaultEntersItsCallback) {
+    vm.boot.syscall_arrival = doorbell::SyscallArrival::page_fault;
+    const u64 sysenter = vm.va(4, 0x180).address;
+    vcpu.sysenter_callback = {.address = sysenter, .mask_events = true};
+    Regs& regs = user_at({0x3e, 0x0f, 0x34}, USER32_CS);
+    regs.rflags = rflags::FIXED | rflags::IF | rflags::CF;
+    regs.rsp = 0x1234;
+    (void)fault(vm, TRAP_gp_fault);
+    EXPECT_EQ(regs.rip, sysenter);
+    EXPECT_EQ(vcpu.kernel_mode, 1);
+    EXPECT_EQ(vcpu.info64().evtchn_upcall_mask, 1);
+    struct {
+        u64 rcx, r11, rip, cs, rflags, rsp, ss;
+    } frame{};
+    copy_bytes(&frame, &vm.at<u8>(2, PAGE_SIZE - sizeof(frame)), sizeof(frame));
+    EXPECT_EQ(frame.rip, 0u);
+    EXPECT_EQ(frame.cs, 3u);
+    EXPECT_EQ(frame.rsp, 0u);
+    EXPECT_EQ(frame.ss, x64::FLAT_KERNEL_SS);
+    EXPECT_EQ(frame.rflags, rflags::FIXED | rflags::IF | rflags::CF);
+}
+
+TEST_F(CompatSyscall, SysenterElsewhereIsAFault) {
+    const auto is_fault = [&](int trap, std::initializer_list<int> code, u16 cs, u64 error) {
+        user_at(code, cs);
+        (void)fault(vm, trap, error);
+        EXPECT_TRUE(reached_handler(vm, trap)) << std::hex << cs;
+        vcpu.info64().evtchn_upcall_mask = 0;
+    };
+    vcpu.sysenter_callback = {.address = vm.va(4, 0x180).address, .mask_events = true};
+    is_fault(TRAP_gp_fault, {0x0f, 0x34}, USER32_CS, 0); // where the processor has it, it does not fault
+    vm.boot.syscall_arrival = doorbell::SyscallArrival::page_fault;
+    is_fault(TRAP_gp_fault, {0x0f, 0x34}, USER64_CS, 0);
+    is_fault(TRAP_gp_fault, {0x0f, 0x34}, USER32_CS, 8);
+    is_fault(TRAP_gp_fault, {0x0f, 0x05}, USER32_CS, 0);
+    is_fault(TRAP_invalid_op, {0x0f, 0x34}, USER32_CS, 0); // AMD's
+    vcpu.sysenter_callback.address = 0;
+    is_fault(TRAP_gp_fault, {0x0f, 0x34}, USER32_CS, 0);
 }
 
 TEST_F(CompatSyscall, WithoutACallbackAndInTheKernel) {

@@ -5,6 +5,7 @@
 
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/boot_features.hpp"
 #include "pv-abi/hypercalls.hpp"
 #include "pv-abi/trap.hpp"
 #include "tests/unit/nucleus/guest_code.hpp"
@@ -247,6 +248,32 @@ TEST_F(Iret, ToUserModeWithTheUserRoot) {
     EXPECT_EQ(vcpu.kernel_mode, 0);
     EXPECT_NE(work.flags & ExitWork::SWAPGS, 0u);
     EXPECT_EQ(regs.cs, 0xe033u);
+}
+
+/// Where CR0.TS has no effect at ring 3, user mode is not run before its kernel has had #NM.
+TEST_F(Iret, ToUserModeWithTaskSwitchedWhereThatIsIgnored) {
+    ASSERT_EQ(set_user_root_to_kernels(), 0);
+    ASSERT_EQ(vm.call(do_stack_switch, 0, vm.va(STACK_PFN, PAGE_SIZE).address), 0);
+    context.cs = 0xe033;
+    for (const bool ignored : {false, true}) {
+        vm.boot.domain.features = ignored ? doorbell::BOOT_TS_IGNORED : 0;
+        set_kernel_mode(vcpu, true);
+        ASSERT_EQ(vm.call(do_fpu_taskswitch, 1), 0);
+        iret();
+        EXPECT_EQ(vcpu.kernel_mode, ignored ? 1 : 0);
+        EXPECT_EQ(regs.rip, ignored ? handler_va(TRAP_no_device) : context.rip);
+        EXPECT_EQ(vcpu.ts, ignored ? 0 : 1) << "delivery clears it";
+    }
+    EXPECT_EQ(frame(STACK_PFN, 7)[2], context.rip) << "as if the program's next instruction had raised it";
+    iret();
+    EXPECT_EQ(regs.rip, context.rip) << "once for each switch";
+
+    vcpu.traps[TRAP_no_device] = {}; // a kernel that never means it
+    set_kernel_mode(vcpu, true);
+    ASSERT_EQ(vm.call(do_fpu_taskswitch, 1), 0);
+    iret();
+    EXPECT_EQ(regs.rip, context.rip);
+    EXPECT_FALSE(vm.domain().dead);
 }
 
 TEST_F(Iret, ToUserModeWithoutAUserRootCrashesTheGuest) {

@@ -6,6 +6,7 @@
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/core/services.hpp"
+#include "pv-abi/boot_features.hpp"
 #include "pv-abi/cpuid.hpp"
 #include "tests/unit/nucleus/guest_code.hpp"
 
@@ -212,7 +213,7 @@ TEST(Emulate, CpuidFaultsWhereTheGuestKernelSaysSo) {
     ASSERT_TRUE(emulated(vm, {0x0f, 0x32}));
     EXPECT_EQ(regs.rax, 0u);
     EXPECT_FALSE(enable(1)) << "the substrate has none";
-    vm.boot.has_cpuid_faulting = 1;
+    vm.boot.domain.features |= doorbell::BOOT_CPUID_FAULTING;
     regs.rcx = msr::PLATFORM_INFO;
     ASSERT_TRUE(emulated(vm, {0x0f, 0x32}));
     EXPECT_EQ(regs.rax, 1u << 31);

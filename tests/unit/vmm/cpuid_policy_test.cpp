@@ -137,6 +137,19 @@ TEST(CpuidPolicy, NucleusKeepsItsApic) {
     EXPECT_TRUE(has(one.edx, 9)) << "APIC";
 }
 
+TEST(CpuidPolicy, KvmHearsOfSmepForTheNucleusAndTheGuestDoesNot) {
+    constexpr unsigned smep = 7;
+    const CpuidPolicy policy = policy_with(0xe7);
+    EXPECT_TRUE(has(machine_leaf(policy, 7).ebx, smep));
+    EXPECT_FALSE(has(find(policy, 7)->ebx, smep));
+    Substrate substrate;
+    CpuidTable without = generous();
+    for (kvm_cpuid_entry2& entry : without) {
+        entry.ebx &= entry.function == 7 ? ~(1U << smep) : ~0U;
+    }
+    EXPECT_FALSE(has(machine_leaf(make_cpuid_policy(substrate, without), 7).ebx, smep));
+}
+
 TEST(CpuidPolicy, NeverMoreLeavesThanTheNucleusHolds) {
     CpuidTable many;
     for (std::uint32_t i = 0; i < 300; i++) {

@@ -24,11 +24,14 @@ TEST(SubstrateProbe, AgreesWithWhatIsKnown) {
         EXPECT_FALSE(found->ring0_interpreted);
         EXPECT_FALSE(found->ring3_native_cpuid);
         EXPECT_TRUE(found->slot256_works);
+        EXPECT_FALSE(found->ways.ts_ignored);
+        EXPECT_EQ(found->ways.stopped_by, "") << "every way into ring 0 was tried";
     }
     EXPECT_EQ(facts->syscall_arrival, found->syscall_arrival);
     EXPECT_EQ(facts->m2p_slot == doorbell::M2P_SLOT_ABI, found->slot256_works);
     EXPECT_EQ(facts->home == doorbell::Home::ring3, found->ring0_interpreted);
     EXPECT_EQ(facts->ring3_native, found->ring3_native_cpuid);
+    EXPECT_EQ(facts->ts_ignored, found->ways.ts_ignored);
 }
 
 TEST(SubstrateProbe, FindsTheSameAgain) {

@@ -46,5 +46,19 @@ TEST(SyscallSetup, WhatStaysAtRing3IsNeverEmulatedIntoRing0) {
     EXPECT_EQ(by_fault.cstar, 0U);
 }
 
+TEST(Smep, IsOnWhereTheProcessorHasItAndTheHomeFits) {
+    CpuidTable machine(2);
+    machine[0].function = 1;
+    machine[0].ebx = 0xffffffff;
+    machine[1].function = 7;
+    EXPECT_FALSE(uses_smep(Home::ring0, machine));
+    machine[1].ebx = 1 << 7;
+    EXPECT_TRUE(uses_smep(Home::ring0, machine));
+    EXPECT_FALSE(uses_smep(Home::ring3, machine));
+    machine[1].index = 1;
+    EXPECT_FALSE(uses_smep(Home::ring0, machine));
+    EXPECT_FALSE(uses_smep(Home::ring0, {}));
+}
+
 } // namespace
 } // namespace parapet::vmm

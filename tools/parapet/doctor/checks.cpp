@@ -87,6 +87,20 @@ Check substrate(const HostFacts& host) {
     return warn("substrate", "KVM of unknown kind", "please report this machine's lsmod and /proc/cpuinfo");
 }
 
+Check entries_check(const EntryFacts& entries) {
+    if (!entries.error.empty()) {
+        return fail("entries", entries.error, "use a host with VMX or SVM");
+    }
+    if (!entries.stopped_by.empty()) {
+        return warn("entries", "a program can stop its domain by " + entries.stopped_by,
+                    "run nobody's programs here whom the domain's owner does not trust");
+    }
+    return ok("entries",
+              entries.ts_ignored
+                  ? "programs enter ring 0 as expected; CR0.TS has no effect, so #NM is raised at each switch"
+                  : "programs enter ring 0 as expected");
+}
+
 struct Needed {
     int capability;
     std::string_view name;
@@ -194,11 +208,14 @@ Check locked_memory(const HostFacts& host) {
 
 } // namespace
 
-std::vector<Check> diagnose(const KvmFacts& kvm, const HostFacts& host) {
+std::vector<Check> diagnose(const KvmFacts& kvm, const HostFacts& host, const EntryFacts& entries) {
     std::vector<Check> checks{processor(kvm, host), device(kvm, host)};
     if (kvm.open_error == 0) {
         checks.push_back(version(kvm));
         checks.push_back(substrate(host));
+        if (entries.tried) {
+            checks.push_back(entries_check(entries));
+        }
         checks.push_back(features(kvm));
         checks.push_back(extras(kvm));
         checks.push_back(vcpus(kvm));

@@ -31,6 +31,14 @@ struct KvmFacts {
     std::map<int, int> capabilities; ///< KVM_CAP_… → KVM_CHECK_EXTENSION's answer.
 };
 
+/// How programs enter ring 0, as the probe found (vmm/substrate_probe.hpp).
+struct EntryFacts {
+    bool tried = false;
+    std::string error{};      ///< why domains cannot run, or empty
+    std::string stopped_by{}; ///< a program stops its domain by this; empty: by nothing that was tried
+    bool ts_ignored = false;  ///< CR0.TS has no effect at ring 3
+};
+
 /// What files and system calls say about the rest.
 struct HostFacts {
     bool vmx = false;
@@ -58,14 +66,17 @@ KvmFacts probe_kvm(const std::string& device);
 /// Reads files below `root`, as if it were "/"; the system calls are made on this host.
 HostFacts probe_host(const std::string& root);
 
-std::vector<Check> diagnose(const KvmFacts& kvm, const HostFacts& host);
+/// By running a VM of a few pages, where there is a /dev/kvm.
+EntryFacts probe_entries();
+
+std::vector<Check> diagnose(const KvmFacts& kvm, const HostFacts& host, const EntryFacts& entries = {});
 
 [[nodiscard]] bool can_run(const std::vector<Check>& checks);
 
 std::string text_report(const std::vector<Check>& checks, bool colour);
 std::string json_report(const std::vector<Check>& checks);
 
-/// Probes this host, prints to standard output, returns the exit status.
-int run_doctor(bool json);
+/// Probes the rest of this host, prints to standard output, returns the exit status.
+int run_doctor(bool json, const EntryFacts& entries);
 
 } // namespace parapet::cli::doctor

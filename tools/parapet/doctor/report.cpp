@@ -67,8 +67,8 @@ std::string json_report(const std::vector<Check>& checks) {
     return boost::json::serialize(report) + "\n";
 }
 
-int run_doctor(bool json) {
-    const auto checks = diagnose(probe_kvm("/dev/kvm"), probe_host(""));
+int run_doctor(bool json, const EntryFacts& entries) {
+    const auto checks = diagnose(probe_kvm("/dev/kvm"), probe_host(""), entries);
     const bool colour = isatty(STDOUT_FILENO) == 1 && std::getenv("NO_COLOR") == nullptr;
     const std::string text = json ? json_report(checks) : text_report(checks, colour);
     const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
