@@ -70,6 +70,8 @@ class Trace:
                 self.role[process] = "domain"
             self.filtered.add(process)
             return
+        if name == "seccomp" and resumed:
+            return  # the end of the same call, on a line of its own
         role = self.role.get(process)
         if process not in self.filtered or role is None:
             return
