@@ -12,6 +12,7 @@
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
+#include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
 #include "pv-abi/boot_features.hpp"
@@ -260,12 +261,27 @@ void take_interrupts(Vcpu& vcpu) {
 
 } // namespace
 
+/// MSRs are written behind `swapgs`: what is queued for one GS base is then for the other name. (Only a multicall that
+/// ends in iret has such.)
+static void swap_queued_gs_bases(Vcpu& vcpu) {
+    ExitWork& work = vcpu.work;
+    for (u32 i = 0; i < work.nr_msrs; i++) {
+        u32& index = work.msrs[i].index;
+        if (index == msr::GS_BASE) {
+            index = msr::KERNEL_GS_BASE;
+        } else if (index == msr::KERNEL_GS_BASE) {
+            index = msr::GS_BASE;
+        }
+    }
+}
+
 void set_kernel_mode(Vcpu& vcpu, bool kernel) {
     if ((vcpu.kernel_mode != 0) == kernel) {
         return;
     }
     vcpu.kernel_mode = kernel ? 1 : 0;
     vcpu.work.flags ^= ExitWork::SWAPGS;
+    swap_queued_gs_bases(vcpu);
 }
 
 void deliver_exception(Vcpu& vcpu, unsigned vector, u64 error_code) {

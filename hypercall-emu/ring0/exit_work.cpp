@@ -70,7 +70,15 @@ void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
         load_guest_ldt(vcpu, vcpu.work.ldt_entries);
     }
     if ((flags & ExitWork::LOAD_GS_SELECTOR) != 0) {
+        // It takes the kernel's GS for the active one. Behind a multicall that ended in iret it is not.
+        const bool user_is_active = vcpu.kernel_mode == 0;
+        if (user_is_active) {
+            swap_gs();
+        }
         ring0_load_gs(vcpu.work.gs_selector);
+        if (user_is_active) {
+            swap_gs();
+        }
     }
     if ((flags & ExitWork::LOAD_FEATURES) != 0) {
         load_features(vcpu);

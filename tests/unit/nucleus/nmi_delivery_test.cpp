@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "hypercall-emu/core/msr.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
 #include "pv-abi/hypercalls.hpp"
@@ -100,6 +101,29 @@ TEST_F(NmiDelivery, IretEndsAMulticall) {
     EXPECT_EQ(after[1].result, 0x1234u);
     EXPECT_EQ(after[2].result, 99u) << "nothing runs behind the iret";
     EXPECT_EQ(vm.hypercall(HYPERVISOR_multicall, vm.va(LIST_PFN).address, 1), 0) << "it may begin another";
+}
+
+/// Bases are written behind `swapgs`: the one that was set for the user must be the active one by then.
+TEST_F(NmiDelivery, BasesThatAMulticallSetsBeforeItsIretAreThoseThatWereMeant) {
+    vm.vcpu().user_root = vm.vcpu().kernel_root;
+    iret_context frame{};
+    frame.rip = vm.va(0, 0x300).address;
+    frame.cs = 0xe033;
+    frame.rflags = 0x202;
+    frame.rsp = vm.va(STACK_PFN, 0x800).address;
+    frame.ss = 0xe02b;
+    regs.rsp = vm.arg(frame, STACK_PFN, 0x200).address;
+    const multicall_entry64 calls[3] = {{HYPERVISOR_set_segment_base, 99, {SEGBASE_GS_USER, 0x1000, 0, 0, 0, 0}},
+                                        {HYPERVISOR_set_segment_base, 99, {SEGBASE_GS_KERNEL, 0x2000, 0, 0, 0, 0}},
+                                        {HYPERVISOR_iret, 99, {}}};
+    regs.rax = HYPERVISOR_multicall;
+    regs.rdi = vm.arg(calls, LIST_PFN).address;
+    regs.rsi = 3;
+    const ExitWork work = vm.enter(vector::SYSCALL);
+    EXPECT_EQ(vm.vcpu().kernel_mode, 0);
+    EXPECT_NE(work.flags & ExitWork::SWAPGS, 0u);
+    EXPECT_EQ(FakeVm::queued_msr(work, msr::GS_BASE), 0x1000u);
+    EXPECT_EQ(FakeVm::queued_msr(work, msr::KERNEL_GS_BASE), 0x2000u);
 }
 
 TEST_F(NmiDelivery, AMulticallsResultIsAnIntEvenOfAnIret) {
