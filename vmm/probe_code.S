@@ -67,12 +67,7 @@ probe_second:
     mov %eax, %ss
 .endm
 
-    .balign 16
-probe_ways:
-    .balign 16
-    shadow
-    syscall
-    ud2
+.macro interrupts_and_sysenter
     .balign 16
     int $0x80
     ud2
@@ -85,6 +80,15 @@ probe_ways:
     .balign 16
     sysenter
     ud2
+.endm
+
+    .balign 16
+probe_ways:
+    .balign 16
+    shadow
+    syscall
+    ud2
+    interrupts_and_sysenter
     .balign 16
     shadow
     int3
@@ -101,18 +105,7 @@ probe_ways:
     shadow
     syscall
     ud2
-    .balign 16
-    int $0x80
-    ud2
-    .balign 16
-    int3
-    ud2
-    .balign 16
-    .byte 0xf1
-    ud2
-    .balign 16
-    sysenter
-    ud2
+    interrupts_and_sysenter
     .code64
     .balign 16
     fninit /* PROBE_WAY_TS */
