@@ -12,7 +12,7 @@ namespace {
 /// What `$out` is after a script.
 std::string out_of(const std::string& script) {
     FakeDisk disk;
-    disk.add({"loop0,gpt1", "label one", "abcd"}, {{"/c", script}, {"/there", "x"}});
+    disk.add({"loop0,gpt1", "label one", "abcd"}, {{"/c", script}, {"/there", "x"}, {"/define_f", "function f { set out=${out}new; }"}});
     disk.add({"loop0,gpt2", "two", "EF01"}, {{"/only/here", "x"}});
     GrubScript run{disk, {0, "/c"}};
     const auto result = run.run();
@@ -54,7 +54,8 @@ TEST(Script, Conditions) {
 
 TEST(Script, FunctionsAndTheirArguments) {
     EXPECT_EQ(out_of("function f { set out=\"$1-$2-$#-$@\"; }\nf a 'b c'"), "a-b c-2-a b c");
-    EXPECT_EQ(out_of("function f {\n set out=old\n function f { set out=new; }\n}\nf\nf\n"), "new");
+    EXPECT_EQ(out_of("function f { set out=old; }\nfunction f { set out=new; }\nf\n"), "new");
+    EXPECT_EQ(out_of("function f { source /define_f; set out=${out}old; }\nf\nf\n"), "oldnew");
 }
 
 TEST(Script, Search) {
@@ -74,11 +75,13 @@ TEST(Script, SourcedFiles) {
 }
 
 TEST(Script, MissingPieces) {
-    EXPECT_EQ(out_of("if true; then"), "error: line 1: 'fi' is missing at the end");
-    EXPECT_EQ(out_of("function f"), "error: line 1: '{' is missing");
-    EXPECT_EQ(out_of("set out='x"), "error: line 1: a quotation mark or brace that nothing closes");
-    EXPECT_EQ(out_of("set out=${x"), "error: line 1: a quotation mark or brace that nothing closes");
-    EXPECT_EQ(out_of("for"), "error: line 1: 'do' is missing");
+    EXPECT_EQ(out_of("if true; then"), "error: line 1: no command can begin with the end of the file");
+    EXPECT_EQ(out_of("if true\nthen x; }"), "error: line 2: 'fi' is missing before '}'");
+    EXPECT_EQ(out_of("function f"), "error: line 1: '{' is missing before the end of the file");
+    EXPECT_EQ(out_of("set out='x"), "error: line 1: a quotation mark that nothing closes");
+    EXPECT_EQ(out_of("set out=${x"), "error: line 1: a '$' without the name of a variable");
+    EXPECT_EQ(out_of("a\nb | c"), "error: line 2: '|'");
+    EXPECT_EQ(out_of("for"), "error: line 1: a loop cannot be called the end of the line");
 }
 
 TEST(Script, EndlessAndHugeOnesEnd) {
