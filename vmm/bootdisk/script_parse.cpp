@@ -48,7 +48,9 @@ private:
             failure_line_ = token_.line;
         }
     }
-    void fail_at_token(const char* before) { fail(token_.kind == Kind::bad ? token_.shown() : before + token_.shown()); }
+    void fail_at_token(const char* before) {
+        fail(token_.kind == Kind::bad ? token_.shown() : before + token_.shown());
+    }
     void skip_newlines() {
         while (failure_.empty() && token_.kind == Kind::newline) {
             advance();
@@ -72,7 +74,8 @@ private:
     }
     void expect(Kind kind, const char* name) {
         if (failure_.empty() && token_.kind != kind) {
-            fail(token_.kind == Kind::bad ? token_.shown() : "'" + std::string{name} + "' is missing before " + token_.shown());
+            fail(token_.kind == Kind::bad ? token_.shown()
+                                          : "'" + std::string{name} + "' is missing before " + token_.shown());
         }
         advance();
     }
@@ -83,7 +86,8 @@ private:
         block.push_back(std::move(statement));
     }
 
-    /// At least one command. Stops where no command can begin; `delimited_` then says whether a separator was before it.
+    /// At least one command. Stops where no command can begin; `delimited_` then says whether a separator was before
+    /// it.
     std::shared_ptr<const Block> commands() {
         auto block = std::make_shared<Block>();
         if (++depth_ > max_depth) {

@@ -53,8 +53,8 @@ std::string as_read(std::string_view text) {
 } // namespace
 
 bool Token::is(std::string_view text) const {
-    return kind == Kind::word && !continued && word.size() == 1 && word[0].kind == WordPart::Kind::text && !word[0].quoted &&
-           word[0].text == text;
+    return kind == Kind::word && !continued && word.size() == 1 && word[0].kind == WordPart::Kind::text &&
+           !word[0].quoted && word[0].text == text;
 }
 
 bool Token::is_keyword() const {
@@ -113,7 +113,8 @@ Token Lexer::next() {
     // The newline that ends the token belongs to its line, as the next character does not.
     const std::size_t last = at_ == 0 ? 0 : at_ - 1;
     line_ += static_cast<std::size_t>(std::count(text_.begin() + static_cast<std::ptrdiff_t>(counted_),
-                                                 text_.begin() + static_cast<std::ptrdiff_t>(std::max(counted_, last)), '\n'));
+                                                 text_.begin() + static_cast<std::ptrdiff_t>(std::max(counted_, last)),
+                                                 '\n'));
     counted_ = std::max(counted_, last);
     token.line = line_;
     return token;

@@ -20,14 +20,15 @@ struct Token {
         bad, ///< what no command can contain: | & < > ;; [[ ]], a $ without a name, an open quotation
         end
     } kind = Kind::end;
-    std::size_t line = 1; ///< where it ends, 1 for the first
+    std::size_t line = 1;    ///< where it ends, 1 for the first
     std::string complaint{}; ///< of a bad one
     Word word{};
     bool continued = false; ///< over the end of a line: then it is never a keyword
 
     /// Whether it is this bare word, such as a keyword.
     [[nodiscard]] bool is(std::string_view text) const;
-    /// A bare word of letters, digits and underscores that is no keyword: what a function or loop variable may be called.
+    /// A bare word of letters, digits and underscores that is no keyword: what a function or loop variable may be
+    /// called.
     [[nodiscard]] bool is_name() const;
     [[nodiscard]] bool is_keyword() const;
     /// What a message calls it.

@@ -71,7 +71,11 @@ TEST(Volumes, Devices) {
     EXPECT_EQ(find_device(volumes, "host"), std::nullopt);
     EXPECT_EQ(find_device(volumes, "hd0,99999999999999999999"), std::nullopt);
     EXPECT_EQ(place_of(volumes, "(hd0,msdos1)/a", 2).volume, 1U);
-    EXPECT_EQ(place_of(volumes, "(host)/etc/shadow", 2).volume, 2U) << "stays on the disk";
+    EXPECT_EQ(place_of(volumes, "(hd7,gpt9)/a", 2).volume, 2U) << "of the disk that the image was cut from";
+    for (const char* elsewhere :
+         {"(host)/etc/shadow", "(loop)/a", "(cd0)/a", "(memdisk)/a", "(tftp,1.2.3.4)/a", "()/a"}) {
+        EXPECT_EQ(place_of(volumes, elsewhere, 2).volume, FilePlace::nowhere) << elsewhere;
+    }
     EXPECT_EQ(place_of(volumes, "relative", 0).path, "/relative");
     EXPECT_EQ(place_of(volumes, "(unclosed", 1).path, "/(unclosed");
 }

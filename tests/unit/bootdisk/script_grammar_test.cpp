@@ -225,7 +225,8 @@ TEST_F(Reference, Chosen) {
 
 TEST_F(Reference, Configurations) {
     std::vector<std::string> scripts;
-    for (const char* name : {"alpine.cfg", "arch.cfg", "debian-xen.cfg", "debian.cfg", "fedora.cfg", "suse.cfg", "ubuntu.cfg"}) {
+    for (const char* name :
+         {"alpine.cfg", "arch.cfg", "debian-xen.cfg", "debian.cfg", "fedora.cfg", "suse.cfg", "ubuntu.cfg"}) {
         scripts.push_back(corpus(name));
         // A line too many or too few makes most of them wrong, somewhere.
         std::string cut = corpus(name);
@@ -239,10 +240,15 @@ TEST_F(Reference, Configurations) {
 
 /// Scripts put together at random out of pieces that matter, the same in each run.
 TEST_F(Reference, PutTogetherAtRandom) {
-    static constexpr const char* pieces[] = {
-        "a",        " b",    "; ",     ";",     "\n",    " { ",       " }",    " } ",       "if a; then ", " fi",  "; fi",
-        "; else ",  "'q'",   "\"$v\"", "$v ",   "\\\n",  "# c\n",     "for i in ", "; do ", "; done",      "done", "do ",
-        "function f {", "while a", " elif ", " then ", "x=1 ",  "menuentry t { ", " $", "'",  "\"",   "\\",    "| ",  "[[ ", "\t", "!"};
+    static constexpr const char* pieces[] = {"a",           " b",        "; ",           ";",
+                                             "\n",          " { ",       " }",           " } ",
+                                             "if a; then ", " fi",       "; fi",         "; else ",
+                                             "'q'",         "\"$v\"",    "$v ",          "\\\n",
+                                             "# c\n",       "for i in ", "; do ",        "; done",
+                                             "done",        "do ",       "function f {", "while a",
+                                             " elif ",      " then ",    "x=1 ",         "menuentry t { ",
+                                             " $",          "'",         "\"",           "\\",
+                                             "| ",          "[[ ",       "\t",           "!"};
     // Each costs a process; by hand with more: PARAPET_GRAMMAR_ROUNDS=5000.
     const char* given = std::getenv("PARAPET_GRAMMAR_ROUNDS");
     const int rounds = given != nullptr ? std::atoi(given) : 100;
