@@ -208,13 +208,24 @@ Result<BootFiles> from_report(const BootRequest& request, const std::string& byt
     if (texts && texts->size() == 2 && texts->front() == "error") {
         return about(request.image, printable((*texts)[1], max_sentence));
     }
-    std::size_t at = 3;
+    std::vector<std::string> offers;
+    std::size_t at = 4;
+    if (texts && texts->size() > at && texts->front() == "found") {
+        const std::size_t count = std::min(std::strtoul((*texts)[3].c_str(), nullptr, 10), texts->size() - at);
+        for (; offers.size() < count; at++) {
+            offers.push_back(printable((*texts)[at], max_sentence));
+        }
+    }
     auto entry = texts && texts->size() > at && texts->front() == "found" ? take_entry(*texts, at, std::move(first))
                                                                           : std::nullopt;
     if (!entry) {
         return about(request.image, "the process that reads it ended unexpectedly: the image is damaged");
     }
-    BootFiles files{*std::move(entry), printable((*texts)[1], max_sentence), printable((*texts)[2], max_sentence), {}};
+    BootFiles files{*std::move(entry),
+                    printable((*texts)[1], max_sentence),
+                    printable((*texts)[2], max_sentence),
+                    std::move(offers),
+                    {}};
     if (at < texts->size()) {
         files.next = take_entry(*texts, at, std::move(second));
     }

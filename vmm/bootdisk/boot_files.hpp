@@ -38,8 +38,9 @@ struct EntryFiles {
 };
 
 struct BootFiles : EntryFiles {
-    std::string config; ///< the file that names the entry
-    std::string note;   ///< for the user, or empty
+    std::string config;              ///< the file that names the entry
+    std::string note;                ///< for the user, or empty
+    std::vector<std::string> offers; ///< all entries of its menu, one line each
     /// What a reboot starts, where the image's configuration would do something else the second time.
     std::optional<EntryFiles> next;
 };

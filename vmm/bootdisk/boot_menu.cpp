@@ -78,6 +78,13 @@ public:
     }
 
 private:
+    /// A file of the entry that is on none of the disk's volumes, or nullptr.
+    [[nodiscard]] const FilePlace* elsewhere(const BootEntry& entry) const {
+        const auto outside = [&](const FilePlace& file) { return file.volume >= disk_.volumes().size(); };
+        const auto initrd = std::find_if(entry.initrds.begin(), entry.initrds.end(), outside);
+        return outside(entry.kernel) ? &entry.kernel : initrd != entry.initrds.end() ? &*initrd : nullptr;
+    }
+
     bool has_folder(std::size_t volume, const std::string& path) {
         if (roots_.size() != disk_.volumes().size()) {
             for (std::size_t i = 0; i < disk_.volumes().size(); i++) {
@@ -103,7 +110,12 @@ private:
     /// Nothing: there is no such configuration, or (see failure_) none that can be used.
     std::optional<BootChoice> look_at(const Candidate& candidate, const FilePlace& config, const std::string& root) {
         next_.reset();
-        const EntryCheck usable = [&](BootEntry& entry) {
+        const EntryCheck usable = [&](BootEntry& entry) -> Result<void> {
+            if (const FilePlace* file = elsewhere(entry)) {
+                return Error{(file == &entry.kernel ? "the kernel '" : "the initrd '") + printable(file->path) +
+                             "' of its boot entry '" + printable(entry.title) +
+                             "' lies on a device that is not on this disk"};
+            }
             put_under(root, entry);
             return usable_(entry);
         };
@@ -119,7 +131,8 @@ private:
             }
             return std::nullopt;
         }
-        BootChoice choice{std::move((*chosen)->entry), config, std::move((*chosen)->note), std::move(next_)};
+        BootChoice choice{std::move((*chosen)->entry), config, std::move((*chosen)->note), std::move(next_),
+                          std::move(offers_)};
         if (!failure_.empty()) {
             choice.note = failure_ + "; taking what '" + printable(config.path) + "' says" +
                           (choice.note.empty() ? "" : ": ") + choice.note;
@@ -134,15 +147,16 @@ private:
         }
         switch (format) {
         case Format::legacy:
-            return choose_from_simple(parse_legacy_grub(*text, config, disk_.volumes()), wanted_, usable);
+            return choose_simple(parse_legacy_grub(*text, config, disk_.volumes()), usable);
         case Format::extlinux:
-            return choose_from_simple(parse_extlinux(*text, config), wanted_, usable);
+            return choose_simple(parse_extlinux(*text, config), usable);
         case Format::grub:
         case Format::bls:
             break;
         }
         GrubScript script{disk_, config};
         auto chosen = run_grub(script, usable);
+        offers_ = chosen ? offers_of(script) : std::vector<std::string>{};
         if (chosen && !script.saved().empty()) {
             GrubScript later{disk_, config, script.saved()};
             auto next = run_grub(later, usable);
@@ -151,6 +165,11 @@ private:
             }
         }
         return chosen;
+    }
+
+    Result<Chosen> choose_simple(const SimpleMenu& menu, const EntryCheck& usable) {
+        offers_ = offers_of(menu);
+        return choose_from_simple(menu, wanted_, usable);
     }
 
     Result<Chosen> run_grub(GrubScript& script, const EntryCheck& usable) {
@@ -194,7 +213,7 @@ private:
                 break;
             }
         }
-        return choose_from_simple(menu, wanted_, usable);
+        return choose_simple(menu, usable);
     }
 
     /// Paths that count from a subvolume's root, where they are not there as they stand.
@@ -215,6 +234,7 @@ private:
     const std::optional<std::string>& wanted_;
     const EntryCheck& usable_;
     std::optional<BootEntry> next_;
+    std::vector<std::string> offers_;
     std::vector<std::vector<std::string>> roots_; ///< what lies at the top of each volume, once asked for
     std::string failure_;
 };

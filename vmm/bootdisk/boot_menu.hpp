@@ -18,6 +18,7 @@ struct BootChoice {
     /// What a reboot starts where that is something else: after `grub-reboot`, or where the configuration notes in its
     /// environment block that a first try has been made.
     std::optional<BootEntry> next;
+    std::vector<std::string> offers; ///< all entries of its menu, for showing
 };
 
 /// `wanted`: an entry by title, id, number from 0, or several of these joined by ">" for nested menus, as GRUB's own

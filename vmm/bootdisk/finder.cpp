@@ -106,7 +106,9 @@ Result<std::vector<std::string>> find(const FinderTask& task, ProgramRunner runn
     if (auto copied = copier.copy(choice->entry); !copied) {
         return copied.error();
     }
-    std::vector<std::string> report{"found", printable(choice->config.path), choice->note};
+    std::vector<std::string> report{"found", printable(choice->config.path), choice->note,
+                                    std::to_string(choice->offers.size())};
+    report.insert(report.end(), choice->offers.begin(), choice->offers.end());
     add_entry(report, choice->entry);
     if (choice->next) {
         Copier second{**disk, task.next_files.kernel, task.next_files.initrd};

@@ -19,8 +19,9 @@ struct FinderTask {
     EntryFds files, next_files;
 };
 
-/// Of a report: either "error" and a sentence without the image's name; or "found", config, note, and one or two
-/// entries (to start with, and after a reboot): title, kernel path, command line, number of initrds and their paths.
+/// Of a report: either "error" and a sentence without the image's name; or "found", config, note, the number
+/// of offers and these, and one or two entries (to start with, and after a reboot): title, kernel path, command line,
+/// number of initrds and their paths.
 [[noreturn]] void run_finder(const FinderTask& task);
 
 } // namespace parapet::bootdisk

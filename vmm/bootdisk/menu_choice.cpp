@@ -224,6 +224,24 @@ std::vector<std::string> split(const std::string& text) {
     return words;
 }
 
+constexpr std::size_t max_offers = 60;
+
+void add_offers(GrubScript& script, const std::vector<MenuItem>& items, const std::string& path,
+                std::vector<std::string>& offers, unsigned depth) {
+    std::size_t number = 0;
+    for (const MenuItem& item : items) {
+        const std::string name = item.is_hidden ? "-" : path + std::to_string(number++);
+        if (offers.size() >= max_offers) {
+            return;
+        }
+        offers.push_back(name + " '" + printable(item.title) + "'" + (item.is_hidden ? " (hidden)" : ""));
+        const auto inner = item.is_submenu && depth < max_nesting ? script.open_submenu(item) : Error{"no submenu"};
+        if (inner) {
+            add_offers(script, *inner, name + ">", offers, depth + 1);
+        }
+    }
+}
+
 Result<BootEntry> checked(const BootEntry& entry, const EntryCheck& usable) {
     BootEntry copy = entry;
     if (copy.kernel.path.empty()) {
@@ -236,6 +254,21 @@ Result<BootEntry> checked(const BootEntry& entry, const EntryCheck& usable) {
 }
 
 } // namespace
+
+std::vector<std::string> offers_of(GrubScript& script) {
+    std::vector<std::string> offers;
+    const std::vector<MenuItem> items = script.menu();
+    add_offers(script, items, {}, offers, 0);
+    return offers;
+}
+
+std::vector<std::string> offers_of(const SimpleMenu& menu) {
+    std::vector<std::string> offers;
+    for (std::size_t i = 0; i < menu.entries.size() && i < max_offers; i++) {
+        offers.push_back(std::to_string(i) + " '" + printable(menu.entries[i].title) + "'");
+    }
+    return offers;
+}
 
 Result<Chosen> choose_from_grub(GrubScript& script, const std::optional<std::string>& wanted,
                                 const EntryCheck& usable) {

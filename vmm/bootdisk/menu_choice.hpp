@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace parapet::bootdisk {
 
@@ -22,6 +23,10 @@ using EntryCheck = std::function<Result<void>(BootEntry&)>;
 
 /// From a grub.cfg that has been run; its variables `default` and `fallback` count where nothing is wanted.
 Result<Chosen> choose_from_grub(GrubScript& script, const std::optional<std::string>& wanted, const EntryCheck& usable);
+
+/// What a menu offers, one line each: "1>0 'Debian GNU/Linux, with Linux 6.1'".
+std::vector<std::string> offers_of(GrubScript& script);
+std::vector<std::string> offers_of(const SimpleMenu& menu);
 
 Result<Chosen> choose_from_simple(const SimpleMenu& menu, const std::optional<std::string>& wanted,
                                   const EntryCheck& usable);

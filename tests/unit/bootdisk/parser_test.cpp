@@ -86,7 +86,7 @@ TEST(Report, PackedAndUnpacked) {
     const std::string bytes = pack_report(texts);
     EXPECT_EQ(unpack_report(std::string_view{bytes}.substr(0, bytes.size() - 1)), std::nullopt);
     EXPECT_EQ(unpack_report("\xff\xff\xff\xff"), std::nullopt);
-    EXPECT_EQ(unpack_report(pack_report(std::vector<std::string>(100, "x"))), std::nullopt);
+    EXPECT_EQ(unpack_report(pack_report(std::vector<std::string>(200, "x"))), std::nullopt);
 }
 
 TEST(Printable, LeavesTextAndTakesControlAway) {
