@@ -40,8 +40,8 @@ public:
 private:
     DomainSources(OpenedBoot boot, std::optional<OpenedBoot> boot_after_reboot, image::KernelImage kernel,
                   KvmSystem system)
-        : boot_{std::move(boot)}, boot_after_reboot_{std::move(boot_after_reboot)}, kernel_{std::move(kernel)},
-          system_{std::move(system)} {}
+        : boot_{std::move(boot)},
+          boot_after_reboot_{std::move(boot_after_reboot)}, kernel_{std::move(kernel)}, system_{std::move(system)} {}
 
     OpenedBoot boot_;
     std::optional<OpenedBoot> boot_after_reboot_;

@@ -78,8 +78,9 @@ Request receive(int socket) {
     const bool list = head.command == static_cast<char>(ProgramRunner::Command::list);
     const std::string skip = "--skip=" + std::to_string(head.offset);
     const std::string take = "--length=" + std::to_string(head.length);
-    const char* const arguments[] = {"grub-fstest", image, list ? "ls" : "cat", skip.c_str(), take.c_str(), "--",
-                                     request.bytes.data() + head_size, nullptr};
+    const char* const arguments[] = {
+        "grub-fstest", image, list ? "ls" : "cat", skip.c_str(), take.c_str(), "--", request.bytes.data() + head_size,
+        nullptr};
     if (dup2(request.output.get(), STDOUT_FILENO) >= 0 && dup2(request.complaints.get(), STDERR_FILENO) >= 0 &&
         confine_program()) {
         syscall(SYS_execveat, program_fd, no_path, arguments, environment, AT_EMPTY_PATH);
