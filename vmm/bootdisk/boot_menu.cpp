@@ -2,23 +2,21 @@
 // Where distributions keep their boot configuration, and which of several counts.
 #include "vmm/bootdisk/boot_menu.hpp"
 
-#include "vmm/bootdisk/bls.hpp"
-#include "vmm/bootdisk/grubenv.hpp"
+#include "vmm/bootdisk/loader_menu.hpp"
 #include "vmm/bootdisk/menu_choice.hpp"
 #include "vmm/bootdisk/volumes.hpp"
 
 #include <algorithm>
-#include <fnmatch.h>
 #include <iterator>
 
 namespace parapet::bootdisk {
 namespace {
 
-enum class Format { grub, legacy, extlinux, bls };
+enum class Format { grub, legacy, extlinux, loader };
 
 struct Candidate {
     Format format;
-    const char* path; ///< of the file; of the folder for bls
+    const char* path; ///< of the file; for loader, of the folder of its entries
 };
 
 /// In the order in which they count: GRUB 2's own, BLS alone, then the older ones. Paths as in the root file system and
@@ -27,8 +25,8 @@ constexpr Candidate candidates[] = {{Format::grub, "/boot/grub/grub.cfg"},
                                     {Format::grub, "/boot/grub2/grub.cfg"},
                                     {Format::grub, "/grub/grub.cfg"},
                                     {Format::grub, "/grub2/grub.cfg"},
-                                    {Format::bls, "/loader/entries"},
-                                    {Format::bls, "/boot/loader/entries"},
+                                    {Format::loader, "/loader/entries"},
+                                    {Format::loader, "/boot/loader/entries"},
                                     {Format::extlinux, "/boot/extlinux.conf"},
                                     {Format::extlinux, "/boot/extlinux/extlinux.conf"},
                                     {Format::extlinux, "/extlinux.conf"},
@@ -108,7 +106,7 @@ private:
     }
 
     /// Nothing: there is no such configuration, or (see failure_) none that can be used.
-    std::optional<BootChoice> look_at(const Candidate& candidate, const FilePlace& config, const std::string& root) {
+    std::optional<BootChoice> look_at(const Candidate& candidate, FilePlace config, const std::string& root) {
         next_.reset();
         const EntryCheck usable = [&](BootEntry& entry) -> Result<void> {
             if (const FilePlace* file = elsewhere(entry)) {
@@ -119,8 +117,9 @@ private:
             put_under(root, entry);
             return usable_(entry);
         };
-        auto chosen =
-            candidate.format == Format::bls ? from_bls(config, usable) : from_file(candidate.format, config, usable);
+        auto chosen = candidate.format == Format::loader
+                          ? from_loader(config.path.substr(0, config.path.rfind(loader_entries_folder)), config, usable)
+                          : from_file(candidate.format, config, usable);
         if (!chosen) {
             return std::nullopt;
         }
@@ -151,7 +150,7 @@ private:
         case Format::extlinux:
             return choose_simple(parse_extlinux(*text, config), usable);
         case Format::grub:
-        case Format::bls:
+        case Format::loader:
             break;
         }
         GrubScript script{disk_, config};
@@ -187,33 +186,23 @@ private:
         return chosen;
     }
 
-    std::optional<Result<Chosen>> from_bls(const FilePlace& folder, const EntryCheck& usable) {
-        std::vector<std::pair<std::string, std::string>> environment;
-        for (const char* file : {"/grub2/grubenv", "/boot/grub2/grubenv", "/grub/grubenv"}) {
-            if (environment.empty()) {
-                environment = parse_grubenv(disk_.read({folder.volume, file}).value_or(""));
-            }
-        }
-        const auto lookup = [&](const std::string& name) {
-            const auto found = std::find_if(environment.begin(), environment.end(),
-                                            [&](const auto& pair) { return pair.first == name; });
-            return found == environment.end() ? std::string{} : found->second;
-        };
-        SimpleMenu menu{read_bls_entries(disk_, folder, lookup), lookup("saved_entry"), {}};
+    /// Of all volumes together, as systemd-boot shows them.
+    std::optional<Result<Chosen>> from_loader(const std::string& above, FilePlace& config, const EntryCheck& usable) {
+        SimpleMenu menu = read_loader_menu(disk_, above);
         if (menu.entries.empty()) {
             return std::nullopt;
         }
-        const std::string above = folder.path.substr(0, folder.path.rfind('/'));
-        const std::string pattern =
-            default_of_loader_conf(disk_.read({folder.volume, above + "/loader.conf"}).value_or(""));
-        for (const BootEntry& entry : menu.entries) {
-            if (!pattern.empty() && (fnmatch(pattern.c_str(), entry.id.c_str(), 0) == 0 ||
-                                     fnmatch(pattern.c_str(), (entry.id + ".conf").c_str(), 0) == 0)) {
-                menu.default_entry = entry.id;
-                break;
-            }
+        std::optional<std::string> wanted = wanted_;
+        if (wanted && wanted->ends_with(".conf")) {
+            wanted->resize(wanted->size() - 5); // systemd's ids have it
         }
-        return choose_simple(menu, usable);
+        offers_ = offers_of(menu);
+        auto chosen = choose_from_simple(menu, wanted, usable);
+        if (chosen) {
+            const FilePlace& kernel = chosen->entry.kernel;
+            config = {kernel.volume, above + (kernel.is_part() ? unified_images_folder : loader_entries_folder)};
+        }
+        return chosen;
     }
 
     /// Paths that count from a subvolume's root, where they are not there as they stand.

@@ -26,6 +26,7 @@ struct FilePlace {
     std::uint64_t offset = 0, length = 0; ///< a part of it; length 0: to the end
 
     bool operator==(const FilePlace&) const = default;
+    [[nodiscard]] bool is_part() const { return length != 0; }
 
     static constexpr std::size_t nowhere = SIZE_MAX; ///< a device that this disk cannot have; there is no such file
 };
