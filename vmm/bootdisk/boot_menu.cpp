@@ -33,6 +33,12 @@ constexpr Candidate candidates[] = {{Format::grub, "/boot/grub/grub.cfg"},
                                     {Format::extlinux, "/extlinux/extlinux.conf"},
                                     {Format::extlinux, "/boot/syslinux/syslinux.cfg"},
                                     {Format::extlinux, "/syslinux/syslinux.cfg"},
+                                    {Format::extlinux, "/syslinux.cfg"},
+                                    {Format::extlinux, "/boot/isolinux/isolinux.cfg"},
+                                    {Format::extlinux, "/isolinux/isolinux.cfg"},
+                                    {Format::extlinux, "/isolinux.cfg"},
+                                    {Format::extlinux, "/boot/syslinux/extlinux.conf"},
+                                    {Format::extlinux, "/syslinux/extlinux.conf"},
                                     {Format::legacy, "/boot/grub/menu.lst"},
                                     {Format::legacy, "/boot/grub/grub.conf"},
                                     {Format::legacy, "/grub/menu.lst"},
@@ -148,7 +154,7 @@ private:
         case Format::legacy:
             return choose_simple(parse_legacy_grub(*text, config, disk_.volumes()), usable);
         case Format::extlinux:
-            return choose_simple(parse_extlinux(*text, config), usable);
+            return choose_simple(parse_extlinux(disk_, *text, config), usable);
         case Format::grub:
         case Format::loader:
             break;
