@@ -2,12 +2,17 @@
 // Where distributions keep their boot configuration, and which of several counts.
 #include "vmm/bootdisk/boot_menu.hpp"
 
+#include "vmm/bootdisk/btrfs_subvolumes.hpp"
 #include "vmm/bootdisk/loader_menu.hpp"
 #include "vmm/bootdisk/menu_choice.hpp"
+#include "vmm/bootdisk/unread_device.hpp"
+#include "vmm/bootdisk/version_order.hpp"
 #include "vmm/bootdisk/volumes.hpp"
 
 #include <algorithm>
 #include <iterator>
+#include <map>
+#include <set>
 
 namespace parapet::bootdisk {
 namespace {
@@ -49,24 +54,54 @@ constexpr Candidate candidates[] = {{Format::grub, "/boot/grub/grub.cfg"},
                                     {Format::grub, "/EFI/redhat/grub.cfg"},
                                     {Format::grub, "/EFI/BOOT/grub.cfg"}};
 
+/// What was looked at in vain, one device after the other.
+std::string looked_at(DiskFiles& disk, const std::map<std::string, std::optional<Subvolumes>>& subvolumes) {
+    constexpr std::size_t max_shown = 12;
+    std::vector<std::pair<std::string, std::string>> devices; // names and what is said of them
+    for (const Volume& volume : disk.volumes()) {
+        std::string text = device_text(volume.name) + " has none";
+        if (!volume.type.empty()) {
+            text += " (" + volume.type + (volume.label.empty() ? "" : ", called '" + printable(volume.label, 40) + "'");
+            const auto found = subvolumes.find(volume.name);
+            const char* before = ", with the subvolumes ";
+            for (std::size_t i = 0; found != subvolumes.end() && found->second && i < found->second->paths.size();
+                 i++) {
+                text += i < max_shown    ? before + ("'" + printable(found->second->paths[i]) + "'")
+                        : i == max_shown ? ", ..."
+                                         : "";
+                before = ", ";
+            }
+            text += ")";
+        }
+        devices.emplace_back(volume.name, std::move(text));
+    }
+    for (const std::string& device : disk.unread_devices()) {
+        const bool few = devices.size() < max_shown;
+        devices.emplace_back(device,
+                             device_text(device) + " " + (few ? describe_unread(disk, device) : "was not looked into"));
+    }
+    std::sort(devices.begin(), devices.end(),
+              [](const auto& a, const auto& b) { return compare_versions(a.first, b.first) < 0; });
+    std::string all;
+    for (const auto& [device, text] : devices) {
+        all += (all.empty() ? "" : "; ") + text;
+    }
+    return all.empty() ? "it has no partition" : all;
+}
+
 class Finder {
 public:
     Finder(DiskFiles& disk, const std::optional<std::string>& wanted, const EntryCheck& usable)
         : disk_{disk}, wanted_{wanted}, usable_{usable} {}
 
     Result<BootChoice> find() {
-        // Subvolumes of btrfs in which a root may lie, of Ubuntu, Fedora, Debian and SUSE.
-        for (const std::string subvolume : {"", "/@", "/@rootfs", "/root", "snapshot"}) {
+        // Where a root may lie: in btrfs's default subvolume, at the top, in the subvolumes of Ubuntu, Debian and
+        // Fedora.
+        for (const char* subvolume : {"default", "", "/@", "/@rootfs", "/root"}) {
             for (const Candidate& candidate : candidates) {
                 for (std::size_t volume = 0; volume < disk_.volumes().size(); volume++) {
-                    const std::string root = subvolume == "snapshot" ? newest_snapshot(volume) : subvolume;
-                    if (root != subvolume && root.empty()) {
-                        continue;
-                    }
-                    if (!subvolume.empty() && !has_folder(volume, root)) {
-                        continue;
-                    }
-                    auto choice = look_at(candidate, {volume, root + candidate.path}, root);
+                    const auto root = root_of(volume, subvolume);
+                    auto choice = root ? look_at(candidate, {volume, *root + candidate.path}, *root) : std::nullopt;
                     if (choice) {
                         return *std::move(choice);
                     }
@@ -76,9 +111,8 @@ public:
         if (!failure_.empty()) {
             return Error{failure_};
         }
-        return Error{"no boot configuration (of GRUB, the Boot Loader Specification, extlinux) was found on its " +
-                     std::to_string(disk_.volumes().size()) +
-                     " file systems; name a kernel with --kernel, or install one in it"};
+        return Error{"no boot configuration (of GRUB, the Boot Loader Specification, syslinux) was found on it: " +
+                     looked_at(disk_, subvolumes_) + "; name a kernel with --kernel, or install one in it"};
     }
 
 private:
@@ -99,16 +133,26 @@ private:
         return std::find(roots_[volume].begin(), roots_[volume].end(), first) != roots_[volume].end();
     }
 
-    /// SUSE's root is the snapshot last made the default one; usually the newest.
-    std::string newest_snapshot(std::size_t volume) {
-        if (!has_folder(volume, "/@")) {
+    /// Nothing: the volume has no such subvolume.
+    std::optional<std::string> root_of(std::size_t volume, const std::string& subvolume) {
+        if (subvolume == "default") {
+            const std::string path = default_subvolume(volume);
+            return path.empty() ? std::nullopt : std::optional{path};
+        }
+        return subvolume.empty() || has_folder(volume, subvolume) ? std::optional{subvolume} : std::nullopt;
+    }
+
+    /// Empty: the top one, or this is no btrfs.
+    std::string default_subvolume(std::size_t volume) {
+        const Volume& asked = disk_.volumes()[volume];
+        if (asked.type != "btrfs") {
             return {};
         }
-        unsigned long newest = 0;
-        for (const std::string& name : disk_.list({volume, "/@/.snapshots/"})) {
-            newest = std::max(newest, std::strtoul(name.c_str(), nullptr, 10));
-        }
-        return newest == 0 ? std::string{} : "/@/.snapshots/" + std::to_string(newest) + "/snapshot";
+        const auto known = subvolumes_.find(asked.name);
+        const auto& found = known != subvolumes_.end()
+                                ? known->second
+                                : subvolumes_.emplace(asked.name, read_subvolumes(disk_, asked.name)).first->second;
+        return found ? found->default_path : std::string{};
     }
 
     /// Nothing: there is no such configuration, or (see failure_) none that can be used.
@@ -194,6 +238,9 @@ private:
 
     /// Of all volumes together, as systemd-boot shows them.
     std::optional<Result<Chosen>> from_loader(const std::string& above, FilePlace& config, const EntryCheck& usable) {
+        if (!menus_read_.insert(above).second) {
+            return std::nullopt;
+        }
         SimpleMenu menu = read_loader_menu(disk_, above);
         if (menu.entries.empty()) {
             return std::nullopt;
@@ -211,17 +258,18 @@ private:
         return chosen;
     }
 
-    /// Paths that count from a subvolume's root, where they are not there as they stand.
+    /// Paths count from a subvolume's root, where they are there; otherwise from the top.
     void put_under(const std::string& root, BootEntry& entry) {
-        if (root.empty() || disk_.exists(entry.kernel)) {
-            return;
-        }
-        const FilePlace moved{entry.kernel.volume, root + entry.kernel.path};
-        if (disk_.exists(moved)) {
-            entry.kernel = moved;
-            for (FilePlace& initrd : entry.initrds) {
-                initrd.path.insert(0, root);
+        const auto move = [&](FilePlace& file) {
+            FilePlace moved = file;
+            moved.path.insert(0, root);
+            if (disk_.exists(moved)) {
+                file = std::move(moved);
             }
+        };
+        if (!root.empty()) {
+            move(entry.kernel);
+            std::for_each(entry.initrds.begin(), entry.initrds.end(), move);
         }
     }
 
@@ -231,6 +279,8 @@ private:
     std::optional<BootEntry> next_;
     std::vector<std::string> offers_;
     std::vector<std::vector<std::string>> roots_; ///< what lies at the top of each volume, once asked for
+    std::map<std::string, std::optional<Subvolumes>> subvolumes_; ///< by the volume's name, once asked for
+    std::set<std::string> menus_read_;                            ///< of systemd-boot: folders above them
     std::string failure_;
 };
 
@@ -239,8 +289,8 @@ private:
 Result<BootChoice> choose_boot_entry(DiskFiles& disk, const std::optional<std::string>& wanted,
                                      const EntryCheck& usable) {
     if (disk.volumes().empty()) {
-        return Error{"no file system was found on it (known are ext4, xfs, btrfs and what else GRUB reads); check that "
-                     "it is a raw disk image"};
+        return Error{"no file system was found on it: " + looked_at(disk, {}) +
+                     "; check that it is the right disk, or name a kernel with --kernel"};
     }
     return Finder{disk, wanted, usable}.find();
 }

@@ -40,6 +40,8 @@ public:
     virtual ~DiskFiles() = default;
 
     [[nodiscard]] virtual const std::vector<Volume>& volumes() const = 0;
+    /// Disk and partitions on which the reader finds no file system, by its names; no disk that has partitions.
+    [[nodiscard]] virtual std::vector<std::string> unread_devices() const { return {}; }
     /// A small file's text; nothing if it is missing, no regular file, or larger than max_text.
     [[nodiscard]] virtual std::optional<std::string> read(const FilePlace& place) = 0;
     /// Names in a folder, folders with a slash at the end; empty where there is none.

@@ -152,8 +152,8 @@ private:
         const std::string folder = config_.path.substr(0, config_.path.rfind('/') + 1);
         const bool from_root = path.starts_with("::");
         path.remove_prefix(from_root ? 2 : 0);
-        return {config_.volume, normalised(from_root || path.starts_with('/') ? std::string{path}
-                                                                              : folder + std::string{path})};
+        return {config_.volume,
+                normalised(from_root || path.starts_with('/') ? std::string{path} : folder + std::string{path})};
     }
 
     /// `files` separated by commas.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The menu of a boot loader that obeys the Boot Loader Specification and has no configuration language, as systemd-boot.
+// The menu of a boot loader that obeys the Boot Loader Specification and has no configuration language, as
+// systemd-boot.
 #pragma once
 
 #include "vmm/bootdisk/disk_files.hpp"

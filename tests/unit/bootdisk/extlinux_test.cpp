@@ -89,11 +89,11 @@ TEST_F(Extlinux, XenByMboot) {
 TEST_F(Extlinux, OnCds) {
     const std::string config = "# D-I config version 2.0\npath \nprompt 0\ntimeout 0\ninclude menu.cfg\n"
                                "default vesamenu.c32\n";
-    const FakeDisk::Files files{
-        {"/isolinux/menu.cfg", "menu hshift 7\ninclude txt.cfg\n"},
-        {"/isolinux/txt.cfg", "default install\nlabel install\n\tmenu label ^Install\n\tmenu default\n"
-                              "\tkernel /install.amd/vmlinuz\n\tappend vga=788 initrd=/install.amd/initrd.gz --- "
-                              "quiet \n"}};
+    const FakeDisk::Files files{{"/isolinux/menu.cfg", "menu hshift 7\ninclude txt.cfg\n"},
+                                {"/isolinux/txt.cfg",
+                                 "default install\nlabel install\n\tmenu label ^Install\n\tmenu default\n"
+                                 "\tkernel /install.amd/vmlinuz\n\tappend vga=788 initrd=/install.amd/initrd.gz --- "
+                                 "quiet \n"}};
     EXPECT_EQ(boots(config, files, "/isolinux/isolinux.cfg"),
               "/install.amd/vmlinuz /install.amd/initrd.gz (vga=788 --- quiet)");
     for (const char* path : {"/isolinux.cfg", "/boot/isolinux/isolinux.cfg", "/syslinux.cfg"}) {

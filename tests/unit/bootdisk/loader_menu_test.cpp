@@ -43,7 +43,8 @@ TEST(Bls, BootCounting) {
     name = "a+b+2-1";
     EXPECT_EQ(take_counter(name)->done, 1U);
     EXPECT_EQ(name, "a+b");
-    for (const char* no_counter : {"arch", "arch+", "arch+x", "arch+1-", "arch+-1", "arch+99999999999", "6.1+deb12-1a"}) {
+    for (const char* no_counter :
+         {"arch", "arch+", "arch+x", "arch+1-", "arch+-1", "arch+99999999999", "6.1+deb12-1a"}) {
         name = no_counter;
         EXPECT_FALSE(take_counter(name)) << no_counter;
         EXPECT_EQ(name, no_counter);
@@ -85,7 +86,8 @@ TEST(Bls, OtherArchitectures) {
 
 TEST(Bls, DefaultOfLoaderConf) {
     const Entries entries = {{"arch-1+3.conf", ""}, {"arch-2+0-1.conf", ""}, {"zz.conf", ""}};
-    for (const char* pattern : {"default arch*", "default arch-1.conf", "default arch-1", "timeout 3\ndefault arch-?.conf"}) {
+    for (const char* pattern :
+         {"default arch*", "default arch-1.conf", "default arch-1", "timeout 3\ndefault arch-?.conf"}) {
         FakeDisk disk;
         EXPECT_EQ(default_id(with(disk, entries, pattern)), "arch-1") << pattern;
     }
@@ -162,14 +164,13 @@ TEST(UnifiedImages, Sections) {
 
 TEST(UnifiedImages, AmongEntriesOfFiles) {
     FakeDisk disk;
-    disk.add({"loop0,gpt1", "ESP", ""},
-             {{"/EFI/Linux/a-2.efi", pe({{".linux", "2"}})},
-              {"/EFI/Linux/A-3.EFI", pe({{".linux", "3"}}, 0xaa64)},
-              {"/EFI/Linux/shell.efi", pe({{".text", "x"}})},
-              {"/EFI/other.efi", pe({{".cmdline", "of the image"}, {".linux", "o"}})},
-              {"/loader/entries/b.conf", "efi /EFI/other.efi\noptions own\n"},
-              {"/loader/entries/c.conf", "uki EFI/other.efi\n"},
-              {"/loader/entries/d.conf", "efi /EFI/Linux/shell.efi\n"}});
+    disk.add({"loop0,gpt1", "ESP", ""}, {{"/EFI/Linux/a-2.efi", pe({{".linux", "2"}})},
+                                         {"/EFI/Linux/A-3.EFI", pe({{".linux", "3"}}, 0xaa64)},
+                                         {"/EFI/Linux/shell.efi", pe({{".text", "x"}})},
+                                         {"/EFI/other.efi", pe({{".cmdline", "of the image"}, {".linux", "o"}})},
+                                         {"/loader/entries/b.conf", "efi /EFI/other.efi\noptions own\n"},
+                                         {"/loader/entries/c.conf", "uki EFI/other.efi\n"},
+                                         {"/loader/entries/d.conf", "efi /EFI/Linux/shell.efi\n"}});
     EXPECT_EQ(ids(disk), "c b a-2.efi");
     EXPECT_EQ(read_loader_menu(disk, "").entries[0].cmdline, "of the image");
     EXPECT_EQ(read_loader_menu(disk, "").entries[1].cmdline, "own");
