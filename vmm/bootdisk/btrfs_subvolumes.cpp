@@ -97,19 +97,18 @@ public:
     std::optional<Subvolumes> subvolumes() {
         std::optional<std::uint64_t> chosen;
         std::vector<std::uint64_t> all;
-        const bool found =
-            walk(root_, {super_directory, DIR_ITEM, 0}, {super_directory, DIR_ITEM, highest},
-                 [&](const Key&, std::string_view item) {
-                     if (part(item, 30, number_at<std::uint16_t>(item, 27)) == "default") {
-                         chosen = key_at(item, 0).object;
-                     }
-                 }) &&
-            walk(root_, {first_inode, ROOT_BACKREF, 0}, {highest - 256, ROOT_BACKREF, highest},
-                 [&](const Key& key, std::string_view) {
-                     if (key.type == ROOT_BACKREF && all.size() < max_subvolumes) {
-                         all.push_back(key.object);
-                     }
-                 });
+        const bool found = walk(root_, {super_directory, DIR_ITEM, 0}, {super_directory, DIR_ITEM, highest},
+                                [&](const Key&, std::string_view item) {
+                                    if (part(item, 30, number_at<std::uint16_t>(item, 27)) == "default") {
+                                        chosen = key_at(item, 0).object;
+                                    }
+                                }) &&
+                           walk(root_, {first_inode, ROOT_BACKREF, 0}, {highest - 256, ROOT_BACKREF, highest},
+                                [&](const Key& key, std::string_view) {
+                                    if (key.type == ROOT_BACKREF && all.size() < max_subvolumes) {
+                                        all.push_back(key.object);
+                                    }
+                                });
         if (!found || !chosen) {
             return std::nullopt;
         }
@@ -136,8 +135,8 @@ private:
         }
         for (std::size_t i = 0; i < count && 48 + 32 * (i + 1) <= item.size(); i++) {
             if (number_at<std::uint64_t>(item, 48 + 32 * i) == device_id_) {
-                chunks_.push_back({key.offset, number_at<std::uint64_t>(item, 0),
-                                   number_at<std::uint64_t>(item, 48 + 32 * i + 8)});
+                chunks_.push_back(
+                    {key.offset, number_at<std::uint64_t>(item, 0), number_at<std::uint64_t>(item, 48 + 32 * i + 8)});
                 return;
             }
         }

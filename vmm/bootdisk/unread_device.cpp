@@ -20,16 +20,14 @@ struct Feature {
 };
 
 /// Features without which a file system cannot be read, apart from those that every GRUB since 2.06 knows.
-constexpr Feature ext4_features[] = {{0x1, "compression"},      {0x8, "journal_dev"},         {0x400, "ea_inode"},
-                                     {0x1000, "dirdata"},       {0x2000, "metadata_csum_seed"}, {0x4000, "large_dir"},
-                                     {0x8000, "inline_data"},   {0x20000, "casefold"}};
+constexpr Feature ext4_features[] = {{0x1, "compression"},    {0x8, "journal_dev"},           {0x400, "ea_inode"},
+                                     {0x1000, "dirdata"},     {0x2000, "metadata_csum_seed"}, {0x4000, "large_dir"},
+                                     {0x8000, "inline_data"}, {0x20000, "casefold"}};
 constexpr std::uint64_t ext4_known = 0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x200 | 0x10000;
 constexpr Feature xfs_features[] = {{0x20, "nrext64"}, {0x40, "exchange"}, {0x80, "parent"}, {0x100, "metadir"}};
 constexpr std::uint64_t xfs_known = 0x1 | 0x2 | 0x4 | 0x8 | 0x10;
-constexpr Feature btrfs_features[] = {{1ULL << 12, "zoned"},
-                                      {1ULL << 13, "extent-tree-v2"},
-                                      {1ULL << 14, "raid-stripe-tree"},
-                                      {1ULL << 16, "squota"}};
+constexpr Feature btrfs_features[] = {
+    {1ULL << 12, "zoned"}, {1ULL << 13, "extent-tree-v2"}, {1ULL << 14, "raid-stripe-tree"}, {1ULL << 16, "squota"}};
 constexpr std::uint64_t btrfs_known = 0xfff;
 
 class Bytes {
@@ -145,7 +143,8 @@ std::string describe_unread(DiskFiles& disk, const std::string& device) {
             const Bytes bytes{*std::move(read)};
             auto text = file_system(bytes);
             text = text ? text : no_file_system(bytes);
-            return text.value_or("has no file system that is known (GRUB's reader knows ext4, xfs, btrfs, FAT and more)");
+            return text.value_or(
+                "has no file system that is known (GRUB's reader knows ext4, xfs, btrfs, FAT and more)");
         }
     }
     return "cannot be read";

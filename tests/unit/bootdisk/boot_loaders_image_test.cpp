@@ -26,10 +26,11 @@ TEST_F(LoaderImages, UnifiedKernelImage) {
     write("cmdline", "root=/dev/xvda2 rw\n");
     write("osrel", "ID=debian\nPRETTY_NAME=\"Debian of the image\"\n");
     write("empty.S", "");
-    ASSERT_TRUE(shell("as -o empty.o $T/empty.S; add() { echo --add-section .$1=$2 --set-section-flags "
-                      ".$1=contents,alloc,load,readonly,data --change-section-vma .$1=$3; }; "
-                      "objcopy -O pei-x86-64 $(add osrel $T/osrel 0x1000) $(add cmdline $T/cmdline 0x2000) "
-                      "$(add initrd $T/boot/initrd.img 0x3000) $(add linux $T/boot/vmlinuz-1 0x10000) empty.o uki.efi"));
+    ASSERT_TRUE(
+        shell("as -o empty.o $T/empty.S; add() { echo --add-section .$1=$2 --set-section-flags "
+              ".$1=contents,alloc,load,readonly,data --change-section-vma .$1=$3; }; "
+              "objcopy -O pei-x86-64 $(add osrel $T/osrel 0x1000) $(add cmdline $T/cmdline 0x2000) "
+              "$(add initrd $T/boot/initrd.img 0x3000) $(add linux $T/boot/vmlinuz-1 0x10000) empty.o uki.efi"));
     ASSERT_TRUE(shell("truncate -s 64M part; mkfs.fat -F 32 part; export MTOOLS_SKIP_CHECK=1; "
                       "mmd -i part ::EFI ::EFI/Linux ::EFI/BOOT; mcopy -i part uki.efi ::EFI/Linux/debian-6.1+3.efi; "
                       "mcopy -i part $T/cmdline ::EFI/BOOT/BOOTX64.EFI"));

@@ -20,12 +20,12 @@
 namespace parapet::bootdisk::test {
 
 inline constexpr const char* config = "set default=0\n"
-                               "menuentry 'The one' --id one {\n"
-                               "  search --fs-uuid --set=root 11111111-2222-4333-8444-555555555555\n"
-                               "  linux /boot/vmlinuz root=UUID=11111111-2222-4333-8444-555555555555 ro quiet\n"
-                               "  initrd /boot/microcode /boot/initrd.img\n"
-                               "}\n"
-                               "menuentry 'Lost' {\n  linux /boot/gone\n}\n";
+                                      "menuentry 'The one' --id one {\n"
+                                      "  search --fs-uuid --set=root 11111111-2222-4333-8444-555555555555\n"
+                                      "  linux /boot/vmlinuz root=UUID=11111111-2222-4333-8444-555555555555 ro quiet\n"
+                                      "  initrd /boot/microcode /boot/initrd.img\n"
+                                      "}\n"
+                                      "menuentry 'Lost' {\n  linux /boot/gone\n}\n";
 
 class Images : public testing::Test {
 protected:
