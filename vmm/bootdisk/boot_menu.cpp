@@ -47,7 +47,8 @@ constexpr Candidate candidates[] = {{Format::grub, "/boot/grub/grub.cfg"},
 
 class Finder {
 public:
-    Finder(DiskFiles& disk, const std::optional<std::string>& wanted) : disk_{disk}, wanted_{wanted} {}
+    Finder(DiskFiles& disk, const std::optional<std::string>& wanted, const EntryCheck& usable)
+        : disk_{disk}, wanted_{wanted}, usable_{usable} {}
 
     Result<BootChoice> find() {
         // Subvolumes of btrfs in which a root may lie, of Ubuntu, Fedora, Debian and SUSE.
@@ -77,6 +78,13 @@ public:
     }
 
 private:
+    /// A file of the entry that is on none of the disk's volumes, or nullptr.
+    [[nodiscard]] const FilePlace* elsewhere(const BootEntry& entry) const {
+        const auto outside = [&](const FilePlace& file) { return file.volume >= disk_.volumes().size(); };
+        const auto initrd = std::find_if(entry.initrds.begin(), entry.initrds.end(), outside);
+        return outside(entry.kernel) ? &entry.kernel : initrd != entry.initrds.end() ? &*initrd : nullptr;
+    }
+
     bool has_folder(std::size_t volume, const std::string& path) {
         if (roots_.size() != disk_.volumes().size()) {
             for (std::size_t i = 0; i < disk_.volumes().size(); i++) {
@@ -101,7 +109,18 @@ private:
 
     /// Nothing: there is no such configuration, or (see failure_) none that can be used.
     std::optional<BootChoice> look_at(const Candidate& candidate, const FilePlace& config, const std::string& root) {
-        auto chosen = candidate.format == Format::bls ? from_bls(config) : from_file(candidate.format, config);
+        next_.reset();
+        const EntryCheck usable = [&](BootEntry& entry) -> Result<void> {
+            if (const FilePlace* file = elsewhere(entry)) {
+                return Error{(file == &entry.kernel ? "the kernel '" : "the initrd '") + printable(file->path) +
+                             "' of its boot entry '" + printable(entry.title) +
+                             "' lies on a device that is not on this disk"};
+            }
+            put_under(root, entry);
+            return usable_(entry);
+        };
+        auto chosen =
+            candidate.format == Format::bls ? from_bls(config, usable) : from_file(candidate.format, config, usable);
         if (!chosen) {
             return std::nullopt;
         }
@@ -112,33 +131,63 @@ private:
             }
             return std::nullopt;
         }
-        BootChoice choice{std::move((*chosen)->entry), config, std::move((*chosen)->note)};
-        put_under(root, choice.entry);
+        BootChoice choice{std::move((*chosen)->entry), config, std::move((*chosen)->note), std::move(next_),
+                          std::move(offers_)};
+        if (!failure_.empty()) {
+            choice.note = failure_ + "; taking what '" + printable(config.path) + "' says" +
+                          (choice.note.empty() ? "" : ": ") + choice.note;
+        }
         return choice;
     }
 
-    std::optional<Result<Chosen>> from_file(Format format, const FilePlace& config) {
+    std::optional<Result<Chosen>> from_file(Format format, const FilePlace& config, const EntryCheck& usable) {
         const auto text = disk_.read(config);
         if (!text) {
             return std::nullopt;
         }
         switch (format) {
         case Format::legacy:
-            return choose_from_simple(parse_legacy_grub(*text, config, disk_.volumes()), wanted_);
+            return choose_simple(parse_legacy_grub(*text, config, disk_.volumes()), usable);
         case Format::extlinux:
-            return choose_from_simple(parse_extlinux(*text, config), wanted_);
+            return choose_simple(parse_extlinux(*text, config), usable);
         case Format::grub:
         case Format::bls:
             break;
         }
         GrubScript script{disk_, config};
-        if (const auto ran = script.run(); !ran) {
-            return Result<Chosen>{ran.error()};
+        auto chosen = run_grub(script, usable);
+        offers_ = chosen ? offers_of(script) : std::vector<std::string>{};
+        if (chosen && !script.saved().empty()) {
+            GrubScript later{disk_, config, script.saved()};
+            auto next = run_grub(later, usable);
+            if (next && !next->entry.boots_as(chosen->entry)) {
+                next_ = std::move(next->entry);
+            }
         }
-        return choose_from_grub(script, wanted_);
+        return chosen;
     }
 
-    std::optional<Result<Chosen>> from_bls(const FilePlace& folder) {
+    Result<Chosen> choose_simple(const SimpleMenu& menu, const EntryCheck& usable) {
+        offers_ = offers_of(menu);
+        return choose_from_simple(menu, wanted_, usable);
+    }
+
+    Result<Chosen> run_grub(GrubScript& script, const EntryCheck& usable) {
+        if (const auto ran = script.run(); !ran) {
+            return ran.error();
+        }
+        auto chosen = choose_from_grub(script, wanted_, usable);
+        for (const std::string& note : script.notes()) {
+            if (chosen) {
+                chosen->note += (chosen->note.empty() ? "" : "; ") + note;
+            } else {
+                chosen = Error{chosen.error().message + "; " + note};
+            }
+        }
+        return chosen;
+    }
+
+    std::optional<Result<Chosen>> from_bls(const FilePlace& folder, const EntryCheck& usable) {
         std::vector<std::pair<std::string, std::string>> environment;
         for (const char* file : {"/grub2/grubenv", "/boot/grub2/grubenv", "/grub/grubenv"}) {
             if (environment.empty()) {
@@ -150,7 +199,7 @@ private:
                                             [&](const auto& pair) { return pair.first == name; });
             return found == environment.end() ? std::string{} : found->second;
         };
-        SimpleMenu menu{read_bls_entries(disk_, folder, lookup), lookup("saved_entry")};
+        SimpleMenu menu{read_bls_entries(disk_, folder, lookup), lookup("saved_entry"), {}};
         if (menu.entries.empty()) {
             return std::nullopt;
         }
@@ -164,7 +213,7 @@ private:
                 break;
             }
         }
-        return choose_from_simple(menu, wanted_);
+        return choose_simple(menu, usable);
     }
 
     /// Paths that count from a subvolume's root, where they are not there as they stand.
@@ -183,18 +232,22 @@ private:
 
     DiskFiles& disk_;
     const std::optional<std::string>& wanted_;
+    const EntryCheck& usable_;
+    std::optional<BootEntry> next_;
+    std::vector<std::string> offers_;
     std::vector<std::vector<std::string>> roots_; ///< what lies at the top of each volume, once asked for
     std::string failure_;
 };
 
 } // namespace
 
-Result<BootChoice> choose_boot_entry(DiskFiles& disk, const std::optional<std::string>& wanted) {
+Result<BootChoice> choose_boot_entry(DiskFiles& disk, const std::optional<std::string>& wanted,
+                                     const EntryCheck& usable) {
     if (disk.volumes().empty()) {
         return Error{"no file system was found on it (known are ext4, xfs, btrfs and what else GRUB reads); check that "
                      "it is a raw disk image"};
     }
-    return Finder{disk, wanted}.find();
+    return Finder{disk, wanted, usable}.find();
 }
 
 } // namespace parapet::bootdisk

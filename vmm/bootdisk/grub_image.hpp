@@ -24,6 +24,8 @@ public:
     [[nodiscard]] std::vector<std::string> list(const FilePlace& place) override;
     [[nodiscard]] bool exists(const FilePlace& place) override;
     [[nodiscard]] Result<std::uint64_t> copy(const FilePlace& place, int fd, std::uint64_t limit) override;
+    [[nodiscard]] std::optional<std::string> read_sectors(const std::string& device, std::uint64_t first,
+                                                          std::uint32_t count) override;
 
 private:
     struct Answer {
@@ -36,7 +38,8 @@ private:
     explicit GrubImage(ProgramRunner runner) : runner_{std::move(runner)} {}
 
     /// With `fd` the program writes there; otherwise its output is collected, up to `most` bytes.
-    Result<Answer> run(Command command, const std::string& argument, int fd, std::size_t most);
+    Result<Answer> run(const ProgramRunner::Question& question, int fd, std::size_t most);
+    [[nodiscard]] ProgramRunner::Question contents_of(const FilePlace& place) const;
     [[nodiscard]] std::string name_of(const FilePlace& place) const;
 
     ProgramRunner runner_;

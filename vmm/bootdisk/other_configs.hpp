@@ -12,7 +12,8 @@ namespace parapet::bootdisk {
 
 struct SimpleMenu {
     std::vector<BootEntry> entries;
-    std::string default_entry; ///< a number or an id; empty: the first
+    std::string default_entry{};          ///< a number or an id; empty: the first
+    std::vector<std::string> fallbacks{}; ///< what the menu names for when that cannot be used
 };
 
 /// `config`: where the text stands; paths without a device are on its volume.
