@@ -26,6 +26,7 @@ struct FilePlace {
     std::uint64_t offset = 0, length = 0; ///< a part of it; length 0: to the end
 
     bool operator==(const FilePlace&) const = default;
+    [[nodiscard]] bool is_part() const { return length != 0; }
 
     static constexpr std::size_t nowhere = SIZE_MAX; ///< a device that this disk cannot have; there is no such file
 };
@@ -39,6 +40,8 @@ public:
     virtual ~DiskFiles() = default;
 
     [[nodiscard]] virtual const std::vector<Volume>& volumes() const = 0;
+    /// Disk and partitions on which the reader finds no file system, by its names; no disk that has partitions.
+    [[nodiscard]] virtual std::vector<std::string> unread_devices() const { return {}; }
     /// A small file's text; nothing if it is missing, no regular file, or larger than max_text.
     [[nodiscard]] virtual std::optional<std::string> read(const FilePlace& place) = 0;
     /// Names in a folder, folders with a slash at the end; empty where there is none.

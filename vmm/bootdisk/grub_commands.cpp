@@ -265,13 +265,15 @@ bool GrubScript::read_bls() {
     folder = folder.empty() ? "/loader/entries" : folder;
     const auto lookup = [this](const std::string& name) { return value_of(name); };
     FilePlace where = place(folder);
-    std::vector<BootEntry> entries;
+    std::vector<BlsEntry> found;
     // A /boot that is no partition of its own; GRUB's prefix says so only to Fedora's GRUB.
     for (const std::string prefix : {"", "/boot"}) {
-        if (entries.empty() && spend(1000)) {
-            entries = read_bls_entries(disk_, {where.volume, prefix + where.path}, lookup);
+        if (found.empty() && spend(1000)) {
+            found = read_bls_entries(disk_, {where.volume, prefix + where.path}, lookup);
         }
     }
+    std::erase_if(found, [](const BlsEntry& entry) { return entry.boot.kernel.path.empty(); });
+    std::vector<BootEntry> entries = in_order(std::move(found));
     for (BootEntry& entry : entries) {
         MenuItem item;
         item.title = entry.title;

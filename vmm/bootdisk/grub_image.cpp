@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <poll.h>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,22 @@ std::string_view between(std::string_view text, std::string_view before, std::st
     }
     text.remove_prefix(start + before.size());
     return text.substr(0, text.find(after));
+}
+
+/// Names of the disk's devices, and what is printed of each.
+std::vector<std::pair<std::string_view, std::string_view>> device_lines(std::string_view text) {
+    std::vector<std::pair<std::string_view, std::string_view>> lines;
+    for (std::string_view line : lines_of(text)) {
+        if (!line.starts_with("Device ") && !line.starts_with("Partition ")) {
+            continue;
+        }
+        line.remove_prefix(line.find(' ') + 1);
+        const std::string_view name = line.substr(0, line.find(':'));
+        if (is_on_the_disk(name)) {
+            lines.emplace_back(name, line);
+        }
+    }
+    return lines;
 }
 
 bool append_from(int fd, std::string& text, std::size_t most) {
@@ -86,16 +103,25 @@ bool collect(int output_fd, std::string& output, std::size_t most, int complaint
 
 } // namespace
 
+std::vector<std::string> parse_unread(std::string_view text) {
+    std::vector<std::string> devices;
+    std::set<std::string, std::less<>> with_partitions;
+    for (const auto& [name, line] : device_lines(text)) {
+        if (name.find(',') != std::string_view::npos) {
+            with_partitions.emplace(name.substr(0, name.find(',')));
+        }
+        if (line.find("No known filesystem") != std::string_view::npos && devices.size() < max_volumes) {
+            devices.emplace_back(name);
+        }
+    }
+    std::erase_if(devices, [&](const std::string& device) { return with_partitions.count(device) != 0; });
+    return devices;
+}
+
 std::vector<Volume> parse_volumes(std::string_view text) {
     std::vector<Volume> volumes;
-    for (std::string_view line : lines_of(text)) {
-        const bool whole = line.starts_with("Device ");
-        if (!whole && !line.starts_with("Partition ")) {
-            continue;
-        }
-        line.remove_prefix(line.find(' ') + 1);
-        const std::string_view name = line.substr(0, line.find(':'));
-        if (!is_on_the_disk(name) || line.find("No known filesystem") != std::string_view::npos ||
+    for (const auto& [name, line] : device_lines(text)) {
+        if (line.find("No known filesystem") != std::string_view::npos ||
             line.find("Filesystem type") == std::string_view::npos || volumes.size() == max_volumes) {
             continue;
         }
@@ -128,6 +154,7 @@ Result<std::unique_ptr<GrubImage>> GrubImage::open(ProgramRunner runner) {
         return Error{"it cannot be read: " + printable(answer->complaint)};
     }
     disk->volumes_ = parse_volumes(answer->output);
+    disk->unread_ = parse_unread(answer->output);
     return disk;
 }
 

@@ -20,6 +20,7 @@ public:
     static Result<std::unique_ptr<GrubImage>> open(ProgramRunner runner);
 
     [[nodiscard]] const std::vector<Volume>& volumes() const override { return volumes_; }
+    [[nodiscard]] std::vector<std::string> unread_devices() const override { return unread_; }
     [[nodiscard]] std::optional<std::string> read(const FilePlace& place) override;
     [[nodiscard]] std::vector<std::string> list(const FilePlace& place) override;
     [[nodiscard]] bool exists(const FilePlace& place) override;
@@ -44,11 +45,15 @@ private:
 
     ProgramRunner runner_;
     std::vector<Volume> volumes_;
+    std::vector<std::string> unread_;
     std::map<std::string, std::vector<std::string>> listings_;
     unsigned runs_ = 0;
 };
 
 /// Reads what `grub-fstest IMAGE ls -- -l` prints. Devices of the host itself are left out.
 std::vector<Volume> parse_volumes(std::string_view text);
+
+/// The same, of devices without a known file system.
+std::vector<std::string> parse_unread(std::string_view text);
 
 } // namespace parapet::bootdisk

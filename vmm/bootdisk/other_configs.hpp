@@ -18,6 +18,7 @@ struct SimpleMenu {
 
 /// `config`: where the text stands; paths without a device are on its volume.
 SimpleMenu parse_legacy_grub(std::string_view text, const FilePlace& config, const std::vector<Volume>& volumes);
-SimpleMenu parse_extlinux(std::string_view text, const FilePlace& config);
+/// Reads what the text includes.
+SimpleMenu parse_extlinux(DiskFiles& disk, std::string_view text, const FilePlace& config);
 
 } // namespace parapet::bootdisk

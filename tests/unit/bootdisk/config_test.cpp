@@ -142,20 +142,6 @@ TEST(Configurations, SystemdBoot) {
     EXPECT_EQ(choice.entry.cmdline, "root=/dev/vda2 rw quiet");
 }
 
-/// The root is a snapshot among btrfs subvolumes, and paths count from it.
-TEST(Configurations, SuseSnapshot) {
-    const std::string root = "/@/.snapshots/12/snapshot";
-    FakeDisk disk;
-    disk.add({"loop0,gpt2", "", "50505050-0000-4000-8000-000000000001"},
-             {{root + "/boot/grub2/grub.cfg", corpus("suse.cfg")},
-              {root + "/boot/vmlinuz-5.14.21-150500.53-default", "kernel"},
-              {root + "/boot/initrd-5.14.21-150500.53-default", "initrd"},
-              {"/@/.snapshots/3/snapshot/etc/passwd", ""}});
-    const BootChoice choice = chosen(disk);
-    EXPECT_EQ(choice.entry.kernel.path, root + "/boot/vmlinuz-5.14.21-150500.53-default");
-    EXPECT_EQ(choice.entry.initrds.at(0).path, root + "/boot/initrd-5.14.21-150500.53-default");
-}
-
 /// Ubuntu writes the subvolume into the paths.
 TEST(Configurations, SubvolumeInPaths) {
     FakeDisk disk;

@@ -29,7 +29,10 @@ public:
             return std::nullopt;
         }
         const auto found = files_.at(place.volume).find(place.path);
-        return found == files_[place.volume].end() ? std::nullopt : std::optional{found->second};
+        if (found == files_[place.volume].end() || place.offset > found->second.size()) {
+            return std::nullopt;
+        }
+        return found->second.substr(place.offset, place.is_part() ? place.length : std::string::npos);
     }
     [[nodiscard]] std::vector<std::string> list(const FilePlace& place) override {
         const std::string folder = place.path.ends_with('/') ? place.path : place.path + "/";
