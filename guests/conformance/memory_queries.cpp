@@ -24,7 +24,8 @@ void sizes() {
     shared_info().arch.max_pfn = 0x1234;
     for (const unsigned command : {XENMEM_current_reservation, XENMEM_maximum_reservation, XENMEM_maximum_gpfn}) {
         const long own = query(command, DOMID_SELF);
-        expect(own > 0 || (command == XENMEM_maximum_reservation && is_initial_domain()), "query %u: %ld", command, own);
+        expect(own > 0 || (command == XENMEM_maximum_reservation && is_initial_domain()), "query %u: %ld", command,
+               own);
         expect_result(query(command, own_domid()), own, "the same by number");
         expect_result(query(command, no_domain), -XEN_ESRCH, "of no domain");
         expect_result(memory_op(command, nowhere), -XEN_EFAULT, "bad pointer");
@@ -52,7 +53,8 @@ void machphys() {
     };
     expect(fill(0) == 0, "%u extents of none", list.nr_extents);
     expect(fill(1) == 1 && extents[0] != 0 && extents[1] == 0xeeeeeeeeeeeeeeee, "%u extents of 1", list.nr_extents);
-    const uint64_t table = (static_cast<uint64_t>(memory_op(XENMEM_maximum_ram_page, nullptr)) * 8 + (2ul << 20) - 1) >> 21;
+    const uint64_t table =
+        (static_cast<uint64_t>(memory_op(XENMEM_maximum_ram_page, nullptr)) * 8 + (2ul << 20) - 1) >> 21;
     expect(fill(64) >= (table < 64 ? table : 64), "%u extents for %lu times 2 MiB", list.nr_extents, table);
     set_xen_guest_handle(list.extent_start, static_cast<xen_pfn_t*>(nowhere));
     list.max_extents = 1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changes of the reservation: none, too many, partial ones, orders, address limits, lists that end in a hole, and large
-// ones that the hypervisor interrupts. The result is how many extents are done, and whatever stopped the rest is not told.
+// ones that the hypervisor interrupts. The result is how many extents are done, and whatever stopped the rest is not
+// told.
 #include <initializer_list>
 
 #include "guests/conformance/check.hpp"
@@ -14,7 +15,7 @@ namespace {
 
 constexpr domid_t no_domain = 0x7000;
 constexpr unsigned extent_shift = 6; // of a memory_op's command: how many extents are done, where it goes on
-constexpr unsigned count = 600; // more than one page of frame numbers
+constexpr unsigned count = 600;      // more than one page of frame numbers
 xen_pfn_t* list;
 unsigned char* area;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// update_va_mapping: kinds of flush that are none, bitmaps of vCPUs that are not there, and other domains. Where only the
-// flush is wrong, the entry has changed.
+// update_va_mapping: kinds of flush that are none, bitmaps of vCPUs that are not there, and other domains. Where only
+// the flush is wrong, the entry has changed.
 #include <initializer_list>
 
 #include "guests/conformance/check.hpp"

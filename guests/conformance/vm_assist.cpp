@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// vm_assist: which types there are for a 64-bit guest, and what is refused. What they do: iopl, pt_writable_assist, vcpu.
+// vm_assist: which types there are for a 64-bit guest, and what is refused. What they do: iopl, pt_writable_assist,
+// vcpu.
 #include <initializer_list>
 
 #include "guests/conformance/check.hpp"
