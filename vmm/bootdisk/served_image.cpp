@@ -111,18 +111,14 @@ bool ServedImage::ask(std::uint64_t offset, std::uint32_t length) const {
 int watch_own_reads() {
     constexpr auto number = static_cast<std::uint32_t>(offsetof(seccomp_data, nr));
     constexpr auto architecture = static_cast<std::uint32_t>(offsetof(seccomp_data, arch));
-    std::array<sock_filter, 9> code{{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, architecture),
-                                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 5),
-                                     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number),
-                                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_read, 4, 0),
-                                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pread64, 3, 0),
-                                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_lseek, 2, 0),
-                                     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close, 1, 0),
-                                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-                                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF)}};
+    std::array<sock_filter, 9> code{
+        {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, architecture), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 5),
+         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, number), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_read, 4, 0),
+         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pread64, 3, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_lseek, 2, 0),
+         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_close, 1, 0), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF)}};
     const sock_fprog program{code.size(), code.data()};
-    return static_cast<int>(
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program));
+    return static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program));
 }
 
 void ReadWatch::serve() {

@@ -49,8 +49,8 @@ private:
     std::vector<bool> there_; ///< by chunk
 };
 
-/// In the child that becomes the reader: from now on each of its reads waits for a ReadWatch. A descriptor for that one,
-/// or -1: this kernel cannot (before Linux 5.5).
+/// In the child that becomes the reader: from now on each of its reads waits for a ReadWatch. A descriptor for that
+/// one, or -1: this kernel cannot (before Linux 5.5).
 int watch_own_reads();
 
 /// The other end, in the runner.

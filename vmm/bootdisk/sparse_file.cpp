@@ -33,7 +33,8 @@ SparseFile::~SparseFile() {
 
 Result<std::unique_ptr<SparseFile>> SparseFile::make(std::uint64_t bytes) {
     const char* const folder = std::getenv("TMPDIR");
-    std::string name = std::string{folder != nullptr && folder[0] == '/' ? folder : "/var/tmp"} + "/parapet-boot.XXXXXX";
+    std::string name =
+        std::string{folder != nullptr && folder[0] == '/' ? folder : "/var/tmp"} + "/parapet-boot.XXXXXX";
     std::unique_ptr<SparseFile> file{new SparseFile};
     file->fd_ = UniqueFd{mkostemp(name.data(), O_CLOEXEC)};
     if (file->fd_.valid()) {

@@ -60,6 +60,19 @@ protected:
         EXPECT_TRUE(spec) << spec.error().message;
         return *spec;
     }
+    /// The /proc folder of the reader of an image in TMPDIR.
+    [[nodiscard]] fs::path wait_for_reader() const {
+        for (int tries = 0; tries < 500; tries++, usleep(10000)) {
+            for (const auto& process : fs::directory_iterator{"/proc"}) {
+                std::ifstream file{process.path() / "cmdline"};
+                const std::string words{std::istreambuf_iterator<char>{file}, {}};
+                if (words.starts_with("grub-fstest") && words.find(folder_ + "/tmp/") != std::string::npos) {
+                    return process.path();
+                }
+            }
+        }
+        return {};
+    }
     static std::string beginning(const std::string& path) {
         std::ifstream file{path, std::ios::binary};
         std::string text(2, '\0');
@@ -152,6 +165,20 @@ TEST_F(BootFromDisk, ToldToEndMeanwhile) {
         usleep(10000);
     }
     EXPECT_FALSE(fs::is_empty(folder_ + "/tmp"));
+    const fs::path reader = wait_for_reader();
+    ASSERT_FALSE(reader.empty());
+    for (const auto& fd : fs::directory_iterator{reader / "fd"}) {
+        const std::string number = fd.path().filename();
+        std::error_code gone;
+        const std::string target = fs::read_symlink(fd.path(), gone);
+        std::ifstream info{reader / "fdinfo" / number};
+        const std::string text{std::istreambuf_iterator<char>{info}, {}};
+        EXPECT_FALSE(target.starts_with("socket:") || target.starts_with("/memfd:")) << number << " " << target;
+        // flags are octal: the last digit has the access mode
+        EXPECT_FALSE(target.starts_with(folder_) && text.find("flags:") != std::string::npos &&
+                     text[text.find('\n', text.find("flags:")) - 1] % 4 != 0)
+            << "the reader may write " << target;
+    }
     kill(child, SIGTERM);
     int status = 0;
     waitpid(child, &status, 0);
