@@ -73,6 +73,7 @@ Exit status: 0 the guest powered off (or the number that it wrote to its xenstor
 
 constexpr std::string_view boot_files_help = R"(parapet boot-files IMAGE [ENTRY]
 
+IMAGE: as in --disk, such as root.img, 'cloud.qcow2,qcow2' or nbd://server/export.
 Shows what 'parapet run --disk IMAGE' would boot, and why: the boot configuration that counts, all entries of its menu,
 the one that is taken (or ENTRY, as for --boot-entry) with kernel, initrds and command line, what was passed over, and
 what a reboot starts where that is something else. The image is only read.
