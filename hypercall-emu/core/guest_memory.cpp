@@ -29,6 +29,9 @@ Walk walk(const Domain& domain, Mfn root, GuestVa va) {
             result.mapped = true;
             return result;
         }
+        if (entry.mfn() == table) {
+            return result; // a linear page table: processors follow it, the nucleus does not
+        }
         table = entry.mfn();
     }
 }
@@ -44,7 +47,7 @@ L1Slot find_l1_slot(const Domain& domain, Mfn root, GuestVa va, u64 needed) {
             return {slot, table};
         }
         const Pte entry{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
-        if ((entry.raw & needed) != needed) {
+        if ((entry.raw & needed) != needed || entry.mfn() == table) { // the latter: a linear page table, as in walk()
             break;
         }
         table = entry.mfn();

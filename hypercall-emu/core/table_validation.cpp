@@ -4,6 +4,7 @@
 
 #include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/services.hpp"
+#include "pv-abi/boot_features.hpp"
 
 namespace parapet::nucleus {
 
@@ -50,9 +51,22 @@ FrameType target_type(Pte entry, unsigned level) {
     return entry.writable() ? FrameType::writable : FrameType::none;
 }
 
-Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
+/// A linear page table: an entry above the last level that names its own table. Only where the domain has that option,
+/// and never writable, since what lies behind it are page tables. It holds no reference: it cannot outlive its table.
+bool is_linear(Mfn table, Pte entry, unsigned level) {
+    return level > 1 && entry.mfn() == table;
+}
+
+bool linear_is_allowed(const Domain& domain, Pte entry) {
+    return (domain.boot->domain.features & doorbell::BOOT_LINEAR_TABLES) != 0 && !entry.writable();
+}
+
+Status acquire_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
     if ((entry.raw & forbidden_flags(level)) != 0) {
         return -abi::XEN_EINVAL;
+    }
+    if (is_linear(table, entry, level)) {
+        return linear_is_allowed(*vcpu.domain, entry) ? 0 : -abi::XEN_EINVAL;
     }
     if (level == 1 && maps_io_memory(entry)) {
         note_io_mapping(*vcpu.domain);
@@ -65,7 +79,10 @@ Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
     return acquire_type(vcpu, entry.mfn(), type);
 }
 
-void release_target(Vcpu& vcpu, Pte entry, unsigned level) {
+void release_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
+    if (is_linear(table, entry, level)) {
+        return;
+    }
     if (level == 1 && maps_io_memory(entry)) {
         drop_io_mapping(*vcpu.domain);
         return;
@@ -81,7 +98,8 @@ void release_target(Vcpu& vcpu, Pte entry, unsigned level) {
     release_type(vcpu, entry.mfn(), type);
 }
 
-/// Same frame, same rights over it: nothing to acquire or release.
+/// Same frame, same rights over it: nothing to acquire or release. Above the last level that is so whatever the entry's
+/// writable bit says, but for a linear page table.
 bool same_target(Pte left, Pte right, unsigned level) {
     return left.present() && right.present() && left.mfn() == right.mfn() &&
            (level > 1 || left.writable() == right.writable());
@@ -115,21 +133,21 @@ Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool prese
     const Pte wanted = adjust_entry(domain, value, level);
 
     if (same_target(old, wanted, level)) {
-        if ((wanted.raw & forbidden_flags(level)) != 0) {
+        if ((wanted.raw & forbidden_flags(level)) != 0 || (is_linear(table, wanted, level) && wanted.writable())) {
             return -abi::XEN_EINVAL;
         }
         (void)exchange_entry(*domain.machine, slot, wanted, preserve_ad);
         return 0;
     }
     if (wanted.present()) {
-        const Status status = acquire_target(vcpu, wanted, level);
+        const Status status = acquire_target(vcpu, table, wanted, level);
         if (status != 0) {
             return status;
         }
     }
     const Pte gone = exchange_entry(*domain.machine, slot, wanted, preserve_ad);
     if (gone.present()) {
-        release_target(vcpu, gone, level);
+        release_target(vcpu, table, gone, level);
     }
     return 0;
 }
@@ -145,11 +163,11 @@ Status validate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
             continue;
         }
         const Pte adjusted = adjust_entry(domain, entry, level);
-        const Status status = acquire_target(vcpu, adjusted, level);
+        const Status status = acquire_target(vcpu, mfn, adjusted, level);
         if (status != 0) {
             while (index-- > 0) {
                 if (table[index].present() && !is_hole_slot(level, index)) {
-                    release_target(vcpu, table[index], level);
+                    release_target(vcpu, mfn, table[index], level);
                 }
             }
             return status;
@@ -175,7 +193,7 @@ void invalidate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
         if (is_hole_slot(level, index)) {
             machine.write_pte(table + index, Pte{}); // the frame becomes the guest's to read: show nothing of ours
         } else if (entry.present()) {
-            release_target(vcpu, entry, level);
+            release_target(vcpu, mfn, entry, level);
         }
     }
 }

@@ -173,6 +173,8 @@ const std::map<std::string, RunOption>& run_option_table() {
                                                         {"timeout", {true, false, set_timeout}},
                                                         {"console", {true, false, set_console}},
                                                         {"no-reboot", {false, false, flag(&RunOptions::no_reboot)}},
+                                                        {"linear-page-tables",
+                                                         {false, false, flag(&RunOptions::linear_page_tables)}},
                                                         {"stats", {false, false, flag(&RunOptions::stats)}},
                                                         {"json", {true, false, set_json}},
                                                         {"detach", {false, false, flag(&RunOptions::detach)}},

@@ -99,6 +99,7 @@ vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& inca
     config.kernel_label = options.kernel_label;
     config.initrds = options.initrds;
     config.cmdline = options.cmdline;
+    config.linear_page_tables = options.linear_page_tables;
     config.memory_bytes = options.memory_bytes;
     config.name = options.name;
     config.deadline = incarnation.deadline;

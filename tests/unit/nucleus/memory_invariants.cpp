@@ -10,6 +10,7 @@
 #include "hypercall-emu/core/descriptor.hpp"
 #include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
+#include "pv-abi/boot_features.hpp"
 #include "pv-abi/grant_table.hpp"
 
 namespace parapet::nucleus::test {
@@ -113,6 +114,9 @@ private:
                 io_mappings_++;
                 if ((entry.raw & Pte::USER) != 0)
                     report("L1 %#lx slot %u: I/O memory %#lx in reach of ring 3", table, index, entry.raw);
+            } else if (entry.present() && level > 1 && entry.mfn().number == table) {
+                if ((domain_.boot->domain.features & doorbell::BOOT_LINEAR_TABLES) == 0 || entry.writable())
+                    report("table %#lx names itself by %#lx, slot %u", table, entry.raw, index);
             } else if (entry.present()) {
                 const FrameType last = entry.writable() ? FrameType::writable : FrameType::none;
                 hold(entry.mfn().number, level > 1 ? table_type(level - 1) : last);
@@ -141,7 +145,7 @@ private:
                 report("L%u %#lx slot %u: forbidden entry %#lx", level, table, index, entry.raw);
             if (!domain_.frames.guest_may_map(entry.mfn()))
                 report("L%u %#lx slot %u: %#lx is not the domain's to map", level, table, index, entry.raw);
-            else if (level > 1)
+            else if (level > 1 && entry.mfn().number != table) // count_entries() judges those that name themselves
                 walk_table(entry.mfn().number, level - 1);
         }
     }
