@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attacks on linear page tables, in a domain that may have them; Xen's advisories XSA-182, 240 and 243 are of this kind.
-// No table is written other than by the hypervisor, nothing of the hypervisor shows, and no count is lost.
+// Attacks on linear page tables, in a domain that may have them; Xen's advisories XSA-182, 240 and 243 are of this
+// kind. No table is written other than by the hypervisor, nothing of the hypervisor shows, and no count is lost.
 // options: --linear-page-tables
 #include <initializer_list>
 
@@ -51,8 +51,7 @@ void becomes_writable(uint64_t root) {
 void chains(uint64_t root) {
     uint64_t* const first = table_of(0);
     uint64_t* const second = table_of(make_pte(virt_to_mfn(first), self_flags));
-    for (const unsigned command :
-         {MMUEXT_PIN_L4_TABLE, MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L2_TABLE}) {
+    for (const unsigned command : {MMUEXT_PIN_L4_TABLE, MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L2_TABLE}) {
         findings.check(mmuext_mfn(command, virt_to_mfn(first)) == 0, "the first is not pinned by %u", command);
         findings.check(mmuext_mfn(command, virt_to_mfn(second)) < 0, "a chain is pinned by %u", command);
         findings.check(mmuext_mfn(MMUEXT_UNPIN_TABLE, virt_to_mfn(first)) == 0, "the first is not unpinned");
@@ -66,8 +65,7 @@ void chains(uint64_t root) {
 
 /// XSA-243: a table that names itself, before it is validated and when it goes.
 void comes_and_goes() {
-    for (const unsigned command :
-         {MMUEXT_PIN_L4_TABLE, MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L2_TABLE}) {
+    for (const unsigned command : {MMUEXT_PIN_L4_TABLE, MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L2_TABLE}) {
         auto* const table = static_cast<uint64_t*>(alloc_page());
         for (const uint64_t flags : {self_flags | pte_write, self_flags}) {
             table[1] = make_pte(virt_to_mfn(table), flags);
@@ -91,7 +89,8 @@ void comes_and_goes() {
                    "its references are left behind");
 }
 
-/// The hypervisor writes for the guest, at addresses of the guest's choice: entries above the last level say "writable".
+/// The hypervisor writes for the guest, at addresses of the guest's choice: entries above the last level say
+/// "writable".
 void by_the_hypervisor() {
     const uint64_t va = address_of(&findings);
     uint64_t* const l1 = through(table_index(va, 4), table_index(va, 3), table_index(va, 2));

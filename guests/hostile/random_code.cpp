@@ -46,8 +46,8 @@ Registers entered; ///< how user mode was entered last
     print("verdict: FAIL random_code: %s %lx\n", what, value);
     print("entered: rip %lx cs %lx rflags %lx rsp %lx ss %lx\n", entered.rip, entered.cs, entered.rflags, entered.rsp,
           entered.ss);
-    constexpr const char* names[15] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12",
-                                       "r13", "r14", "r15"};
+    constexpr const char* names[15] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
+                                       "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     for (unsigned i = 0; i < 15; i++) {
         print("%s %016lx%s", names[i], entered.general[i], i % 5 == 4 ? "\n" : " ");
     }
@@ -122,10 +122,10 @@ uint64_t some_address() {
     return random() % 4 == 0 ? random() : place + (random() % 3 == 0 ? random() % 256 - 128 : 0);
 }
 
-/// What QEMU's emulator (the laptop rig) gets wrong (docs/substrates.md). It takes any IRET of 32-bit operands with VM in
-/// the flags' word into virtual-8086 mode, at any ring, with IOPL and CS of ring 0 where the program says so; ends itself
-/// at a VPINSR of 256 bits; and shows the count's register as flags where an RCL or RCR of memory faults. Code may be
-/// entered at any byte, so none may be IRET's or a VEX prefix's, and no two may be such a rotation.
+/// What QEMU's emulator (the laptop rig) gets wrong (docs/substrates.md). It takes any IRET of 32-bit operands with VM
+/// in the flags' word into virtual-8086 mode, at any ring, with IOPL and CS of ring 0 where the program says so; ends
+/// itself at a VPINSR of 256 bits; and shows the count's register as flags where an RCL or RCR of memory faults. Code
+/// may be entered at any byte, so none may be IRET's or a VEX prefix's, and no two may be such a rotation.
 void leave_out_what_qemu_gets_wrong(unsigned char* code, uint64_t length) {
     constexpr unsigned char iret = 0xcf, vex3 = 0xc4, vex2 = 0xc5, nop = 0x90;
     const auto rotates = [](unsigned char opcode) { return (opcode & 0xfe) == 0xc0 || (opcode & 0xfc) == 0xd0; };

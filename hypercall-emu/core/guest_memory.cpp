@@ -40,6 +40,13 @@ L1Slot find_l1_slot(const Domain& domain, Mfn root, GuestVa va, u64 needed) {
     if (!is_guest_va(va.address)) {
         return {};
     }
+    if (domain.linear_tables) [[unlikely]] {
+        const Walk found = walk(domain, root, va);
+        const auto lacks = [&](Pte entry) { return (entry.raw & needed) != needed; };
+        return found.levels < 4 || lacks(found.entry[0]) || lacks(found.entry[1]) || lacks(found.entry[2])
+                   ? L1Slot{}
+                   : L1Slot{found.slot, found.table};
+    }
     Mfn table = root;
     for (unsigned level = 4; domain.frames.contains(table); level--) {
         Pte* const slot = domain.machine->table(table) + table_index(va.address, level);
@@ -47,7 +54,7 @@ L1Slot find_l1_slot(const Domain& domain, Mfn root, GuestVa va, u64 needed) {
             return {slot, table};
         }
         const Pte entry{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
-        if ((entry.raw & needed) != needed || entry.mfn() == table) { // the latter: a linear page table, as in walk()
+        if ((entry.raw & needed) != needed) {
             break;
         }
         table = entry.mfn();

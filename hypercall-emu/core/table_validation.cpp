@@ -4,7 +4,6 @@
 
 #include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/services.hpp"
-#include "pv-abi/boot_features.hpp"
 
 namespace parapet::nucleus {
 
@@ -43,66 +42,57 @@ unsigned level_of(FrameType type) {
     return adjusted;
 }
 
-/// The type that the frame behind an entry must have.
-FrameType target_type(Pte entry, unsigned level) {
-    if (level > 1) {
-        return table_type(level - 1);
-    }
-    return entry.writable() ? FrameType::writable : FrameType::none;
-}
-
-/// A linear page table: an entry above the last level that names its own table. Only where the domain has that option,
-/// and never writable, since what lies behind it are page tables. It holds no reference: it cannot outlive its table.
-bool is_linear(Mfn table, Pte entry, unsigned level) {
-    return level > 1 && entry.mfn() == table;
-}
-
-bool linear_is_allowed(const Domain& domain, Pte entry) {
-    return (domain.boot->domain.features & doorbell::BOOT_LINEAR_TABLES) != 0 && !entry.writable();
-}
-
-Status acquire_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
+/// An entry above the last level. One that names its own table, a linear page table, holds no reference, as it cannot
+/// outlive its table; only where the domain has that option, and never writable, since what lies behind it are tables.
+/// (Out of line: most entries are of the last level.)
+[[gnu::noinline]] Status acquire_table(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
     if ((entry.raw & forbidden_flags(level)) != 0) {
         return -abi::XEN_EINVAL;
     }
-    if (is_linear(table, entry, level)) {
-        return linear_is_allowed(*vcpu.domain, entry) ? 0 : -abi::XEN_EINVAL;
+    if (entry.mfn() == table) {
+        return vcpu.domain->linear_tables && !entry.writable() ? 0 : -abi::XEN_EINVAL;
     }
-    if (level == 1 && maps_io_memory(entry)) {
+    return acquire_type(vcpu, entry.mfn(), table_type(level - 1));
+}
+
+[[gnu::noinline]] void release_table(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
+    if (entry.mfn() != table) {
+        release_type(vcpu, entry.mfn(), table_type(level - 1));
+    }
+}
+
+Status acquire_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
+    if (level > 1) {
+        return acquire_table(vcpu, table, entry, level);
+    }
+    if (maps_io_memory(entry)) {
         note_io_mapping(*vcpu.domain);
         return 0;
     }
-    const FrameType type = target_type(entry, level);
-    if (type == FrameType::none) {
+    if (!entry.writable()) {
         return acquire_frame(*vcpu.domain, entry.mfn()) ? 0 : -abi::XEN_EINVAL;
     }
-    return acquire_type(vcpu, entry.mfn(), type);
+    return acquire_type(vcpu, entry.mfn(), FrameType::writable);
 }
 
 void release_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
-    if (is_linear(table, entry, level)) {
-        return;
-    }
-    if (level == 1 && maps_io_memory(entry)) {
+    if (level > 1) {
+        release_table(vcpu, table, entry, level);
+    } else if (maps_io_memory(entry)) {
         drop_io_mapping(*vcpu.domain);
-        return;
-    }
-    const FrameType type = target_type(entry, level);
-    if (type == FrameType::none) {
+    } else if (!entry.writable()) {
         release_frame(*vcpu.domain, entry.mfn());
-        return;
-    }
-    if (type == FrameType::writable) {
+    } else {
         note_stale_tlbs(*vcpu.domain);
+        release_type(vcpu, entry.mfn(), FrameType::writable);
     }
-    release_type(vcpu, entry.mfn(), type);
 }
 
-/// Same frame, same rights over it: nothing to acquire or release. Above the last level that is so whatever the entry's
-/// writable bit says, but for a linear page table.
-bool same_target(Pte left, Pte right, unsigned level) {
+/// Same frame, same rights over it: nothing to acquire or release. Whether an entry above the last level is writable
+/// makes no difference to its target, but where that is its own table.
+bool same_target(Mfn table, Pte left, Pte right, unsigned level) {
     return left.present() && right.present() && left.mfn() == right.mfn() &&
-           (level > 1 || left.writable() == right.writable());
+           ((level > 1 && right.mfn() != table) || left.writable() == right.writable());
 }
 
 /// Put `value` in place of whatever the slot holds by now; the processor may race for accessed and dirty bits only.
@@ -132,8 +122,8 @@ Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool prese
     const Pte old{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
     const Pte wanted = adjust_entry(domain, value, level);
 
-    if (same_target(old, wanted, level)) {
-        if ((wanted.raw & forbidden_flags(level)) != 0 || (is_linear(table, wanted, level) && wanted.writable())) {
+    if (same_target(table, old, wanted, level)) {
+        if ((wanted.raw & forbidden_flags(level)) != 0) {
             return -abi::XEN_EINVAL;
         }
         (void)exchange_entry(*domain.machine, slot, wanted, preserve_ad);

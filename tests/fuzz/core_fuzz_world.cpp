@@ -8,7 +8,6 @@
 #include "hypercall-emu/core/area.hpp"
 #include "hypercall-emu/core/free_frames.hpp"
 #include "hypercall-emu/core/services.hpp"
-#include "pv-abi/boot_features.hpp"
 #include "pv-abi/arch.hpp"
 #include "pv-abi/hypercalls.hpp"
 #include "pv-abi/mmu.hpp"
@@ -129,7 +128,7 @@ void World::reset(Record& mode) {
     if ((bits & 16) != 0)
         domain().max_pages = domain().nr_pages + 5;
     refuse_memory = (bits & 0x60) == 0x60;
-    vm.boot.domain.features = (bits & 0x80) != 0 ? doorbell::BOOT_LINEAR_TABLES : 0;
+    domain().linear_tables = (bits & 0x80) != 0;
     const u64 frames = nr_frames();
     host.emplace(GuestFrames{reinterpret_cast<std::byte*>(vm.machine.directmap), frames, frames, frames}, vm.mailbox(),
                  &domain().frames[Mfn{0}].word, vm.host_use_array(), frames, vm.boot.domain_first_mfn);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A guest that owns its nucleus (back_door.cpp) and has a disk and two network interfaces. First it writes nonsense into
-// all that the vmm shares with it, taking it back each time: the vmm must go on and serve it afterwards. Then it does so
-// for good, console and store included, until it is ended.
-// On the command line: seed=N (1), visits=N (2000).
+// A guest that owns its nucleus (back_door.cpp) and has a disk and two network interfaces. First it writes nonsense
+// into all that the vmm shares with it, taking it back each time: the vmm must go on and serve it afterwards. Then it
+// does so for good, console and store included, until it is ended. On the command line: seed=N (1), visits=N (2000).
 #include "guests/hostile/net_abuse.hpp"
 #include "guests/lib/console.hpp"
 #include "guests/lib/events.hpp"

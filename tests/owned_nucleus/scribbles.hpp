@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a guest writes as the owner of its nucleus: into all that the vmm reads, at any time, with doorbells and requests
-// between. Runs at ring 0, through the back door.
+// What a guest writes as the owner of its nucleus: into all that the vmm reads, at any time, with doorbells and
+// requests between. Runs at ring 0, through the back door.
 #pragma once
 
 #include <cstddef>

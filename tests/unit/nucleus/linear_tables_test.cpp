@@ -4,7 +4,6 @@
 
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
-#include "pv-abi/boot_features.hpp"
 #include "pv-abi/mmu.hpp"
 #include "tests/unit/nucleus/fake_machine.hpp"
 #include "tests/unit/nucleus/memory_invariants.hpp"
@@ -19,7 +18,7 @@ constexpr u64 WINDOW = u64{SLOT} << 39;
 struct LinearTables : ::testing::Test {
     FakeVm vm;
 
-    LinearTables() { vm.boot.domain.features |= doorbell::BOOT_LINEAR_TABLES; }
+    LinearTables() { vm.domain().linear_tables = true; }
     void TearDown() override { expect_memory_invariants(vm); }
     Status update(Mfn table, unsigned index, u64 value, bool preserve_ad = false) {
         return update_entry(vm.vcpu(), table, index, Pte{value}, preserve_ad);
@@ -30,7 +29,7 @@ struct LinearTables : ::testing::Test {
 };
 
 TEST_F(LinearTables, AreRefusedWithoutTheOption) {
-    vm.boot.domain.features = 0;
+    vm.domain().linear_tables = false;
     EXPECT_EQ(link(), -abi::XEN_EINVAL);
     EXPECT_EQ(link(FLAGS | Pte::RW), -abi::XEN_EINVAL);
 }
@@ -83,8 +82,9 @@ TEST_F(LinearTables, AreNotFollowedByTheNucleus) {
     ASSERT_EQ(link(), 0);
     const u64 va = vm.va(0).address;
     // What the processor sees there: the last-level table of `va`, and the root itself.
-    for (const u64 at : {WINDOW | (va & 0xfffffffff000) >> 9, WINDOW | u64{SLOT} << 30 | u64{SLOT} << 21 | u64{SLOT} << 12,
-                         WINDOW | doorbell::HOLE_FIRST_SLOT << 30}) {
+    for (const u64 at :
+         {WINDOW | (va & 0xfffffffff000) >> 9, WINDOW | u64{SLOT} << 30 | u64{SLOT} << 21 | u64{SLOT} << 12,
+          WINDOW | doorbell::HOLE_FIRST_SLOT << 30}) {
         u64 word = 0;
         EXPECT_FALSE(walk(vm.domain(), root(), {at}).mapped);
         EXPECT_EQ(find_l1_slot(vm.domain(), root(), {at}).slot, nullptr);

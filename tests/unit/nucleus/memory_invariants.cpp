@@ -10,7 +10,6 @@
 #include "hypercall-emu/core/descriptor.hpp"
 #include "hypercall-emu/core/io_memory.hpp"
 #include "hypercall-emu/core/mm.hpp"
-#include "pv-abi/boot_features.hpp"
 #include "pv-abi/grant_table.hpp"
 
 namespace parapet::nucleus::test {
@@ -115,7 +114,7 @@ private:
                 if ((entry.raw & Pte::USER) != 0)
                     report("L1 %#lx slot %u: I/O memory %#lx in reach of ring 3", table, index, entry.raw);
             } else if (entry.present() && level > 1 && entry.mfn().number == table) {
-                if ((domain_.boot->domain.features & doorbell::BOOT_LINEAR_TABLES) == 0 || entry.writable())
+                if (!domain_.linear_tables || entry.writable())
                     report("table %#lx names itself by %#lx, slot %u", table, entry.raw, index);
             } else if (entry.present()) {
                 const FrameType last = entry.writable() ? FrameType::writable : FrameType::none;
