@@ -44,6 +44,8 @@ Result<DomainSources*> sources_for(const DomainConfig& config) {
         }
         kept.reset();
         kept.emplace(*std::move(opened));
+    } else {
+        kept->reboot();
     }
     return &*kept;
 }

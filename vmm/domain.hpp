@@ -7,6 +7,7 @@
 #include "backends/io/io_thread.hpp"
 #include "pv-abi/doorbell.hpp"
 #include "support/result.hpp"
+#include "vmm/boot_source.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -24,10 +25,9 @@ class ControlServer;
 } // namespace control
 
 struct DomainConfig {
-    std::string kernel;
-    std::string kernel_label; ///< what messages call it; empty: as `kernel`
-    std::vector<std::string> initrds;
-    std::string cmdline;
+    BootSource boot;
+    std::optional<BootSource> boot_after_reboot; ///< what the first reboot starts, and all after it; nothing: the same
+    std::string cmdline;                         ///< of this life
     std::uint64_t memory_bytes = 512ULL << 20;
     std::string name;
     std::optional<std::chrono::steady_clock::time_point> deadline;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/domain_sources.hpp"
 
-#include "vmm/image/kernel_cache.hpp"
 #include "vmm/process_memory.hpp"
 #include "vmm/sandbox.hpp"
 
@@ -10,38 +9,28 @@
 
 namespace parapet::vmm {
 
-namespace {
-
-Result<image::KernelImage> load(const std::string& path, const std::shared_ptr<const image::ByteSource>& file,
-                                image::Decoding decoding) {
-    const auto cache = image::KernelCache::from_environment();
-    image::LoadOptions options;
-    options.cache = cache ? &*cache : nullptr;
-    options.decoding = decoding;
-    return image::load_image(path, file, options);
-}
-
-} // namespace
-
 Result<DomainSources> DomainSources::open(const DomainConfig& config) {
-    auto file = image::load_file(config.kernel, "kernel");
-    if (!file) {
-        return file.error();
+    auto boot = OpenedBoot::open(config.boot);
+    if (!boot) {
+        return boot.error();
     }
-    const std::string& label = config.kernel_label.empty() ? config.kernel : config.kernel_label;
-    auto kernel = load(label, *file, sandbox_wanted() ? image::Decoding::confined : image::Decoding::here);
+    std::optional<OpenedBoot> later;
+    if (config.boot_after_reboot) {
+        auto opened = OpenedBoot::open(*config.boot_after_reboot);
+        if (!opened) {
+            return opened.error();
+        }
+        later = *std::move(opened);
+    }
+    auto kernel = boot->load_kernel(sandbox_wanted() ? image::Decoding::confined : image::Decoding::here);
     if (!kernel) {
         return kernel.error();
-    }
-    auto initrd = image::Initrd::open(config.initrds);
-    if (!initrd) {
-        return initrd.error();
     }
     auto system = KvmSystem::open();
     if (!system) {
         return system.error();
     }
-    DomainSources sources{label, *std::move(file), *std::move(kernel), *std::move(initrd), *std::move(system)};
+    DomainSources sources{*std::move(boot), std::move(later), *std::move(kernel), *std::move(system)};
     auto substrate = probe_substrate(sources.system_);
     if (!substrate) {
         return substrate.error();
@@ -78,7 +67,15 @@ Result<image::KernelImage> DomainSources::load_kernel() {
         return *std::exchange(kernel_, std::nullopt);
     }
     // A later life: this process is confined itself, and can start no other.
-    return load(path_, file_, image::Decoding::here);
+    return boot_.load_kernel(image::Decoding::here);
+}
+
+void DomainSources::reboot() {
+    if (boot_after_reboot_) {
+        boot_ = *std::move(boot_after_reboot_);
+        boot_after_reboot_.reset();
+        kernel_.reset();
+    }
 }
 
 } // namespace parapet::vmm

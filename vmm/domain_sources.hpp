@@ -6,12 +6,10 @@
 #include "backends/console/console_streams.hpp"
 #include "backends/io/io_thread.hpp"
 #include "support/result.hpp"
+#include "vmm/boot_source.hpp"
 #include "vmm/cpuid_policy.hpp"
 #include "vmm/device_manager.hpp"
 #include "vmm/domain.hpp"
-#include "vmm/image/byte_source.hpp"
-#include "vmm/image/initrd.hpp"
-#include "vmm/image/kernel_image.hpp"
 #include "vmm/kvm.hpp"
 #include "vmm/substrate.hpp"
 
@@ -27,7 +25,11 @@ public:
     /// The kernel, decompressed and checked: for one building of a domain.
     [[nodiscard]] Result<image::KernelImage> load_kernel();
 
-    [[nodiscard]] const image::Initrd& initrd() const { return initrd_; }
+    [[nodiscard]] const image::Initrd& initrd() const { return boot_.initrd(); }
+
+    /// From now on, what the first reboot starts.
+    void reboot();
+
     [[nodiscard]] const KvmSystem& system() const { return system_; }
     [[nodiscard]] const Substrate& substrate() const { return substrate_; }
     [[nodiscard]] const CpuidPolicy& cpuid() const { return cpuid_; }
@@ -36,15 +38,14 @@ public:
     [[nodiscard]] DeviceSources& devices() { return devices_; }
 
 private:
-    DomainSources(std::string path, std::shared_ptr<const image::ByteSource> file, image::KernelImage kernel,
-                  image::Initrd initrd, KvmSystem system)
-        : path_{std::move(path)}, file_{std::move(file)}, kernel_{std::move(kernel)}, initrd_{std::move(initrd)},
-          system_{std::move(system)} {}
+    DomainSources(OpenedBoot boot, std::optional<OpenedBoot> boot_after_reboot, image::KernelImage kernel,
+                  KvmSystem system)
+        : boot_{std::move(boot)},
+          boot_after_reboot_{std::move(boot_after_reboot)}, kernel_{std::move(kernel)}, system_{std::move(system)} {}
 
-    std::string path_;
-    std::shared_ptr<const image::ByteSource> file_;
+    OpenedBoot boot_;
+    std::optional<OpenedBoot> boot_after_reboot_;
     std::optional<image::KernelImage> kernel_; ///< loaded to be checked, until it is first asked for
-    image::Initrd initrd_;
     KvmSystem system_;
     Substrate substrate_;
     CpuidPolicy cpuid_;

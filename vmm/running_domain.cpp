@@ -72,7 +72,7 @@ Result<void> RunningDomain::connect_store(const Uuid& uuid) {
     tree.console_port = console_port;
     tree.store_ring_ref = built_.store_mfn;
     tree.store_port = store_port;
-    tree.kernel = config_.kernel_label.empty() ? config_.kernel : config_.kernel_label;
+    tree.kernel = config_.boot.label();
     tree.cmdline = config_.cmdline;
     if (auto made = xenstore::build_domain_tree(store_, tree); !made) {
         return made;

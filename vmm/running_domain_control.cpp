@@ -36,7 +36,7 @@ control::LifeFacts RunningDomain::facts() const {
     }
     facts.uptime_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - started_).count();
     facts.reboots = config_.reboots;
-    facts.kernel = config_.kernel;
+    facts.kernel = config_.boot.label();
     facts.shutting_down = shutting_down_ || shutdown_asked_;
     return facts;
 }

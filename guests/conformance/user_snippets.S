@@ -148,4 +148,11 @@ snippet user_forced_cpuid
     movl %eax, %edi
 leave_with_rdi user_forced_cpuid
 
+// The time-stamp counter.
+snippet user_read_tsc
+    rdtsc
+    shlq $32, %rdx
+    leaq (%rax,%rdx), %rdi
+leave_with_rdi user_read_tsc
+
     .section .note.GNU-stack, "", @progbits

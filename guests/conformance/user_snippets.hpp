@@ -25,6 +25,7 @@ PARAPET_SNIPPET(user_swap_fs_base);
 PARAPET_SNIPPET(user_swap_gs_base);
 PARAPET_SNIPPET(user_cpuid);
 PARAPET_SNIPPET(user_forced_cpuid);
+PARAPET_SNIPPET(user_read_tsc);
 }
 
 /// Runs a piece of compatibility code in user mode; see user_call32.

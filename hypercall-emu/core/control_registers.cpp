@@ -76,9 +76,10 @@ Emulation write_control_register(Vcpu& vcpu, unsigned number, u64 value) {
         return set_kernel_root(vcpu, {(value & Pte::FRAME_MASK) >> PAGE_SHIFT}) == 0 ? Emulation::done
                                                                                      : Emulation::refused;
     case 4: // bits that are not the guest's are dropped without a word, as Xen does
-        if (((vcpu.cr4 ^ value) & CR4_FSGSBASE) != 0)
+        value = (value & cr4_guest_bits(*vcpu.domain)) | CR4_SHOWN;
+        if (((vcpu.cr4 ^ value) & CR4_LOADED) != 0)
             vcpu.work.flags |= ExitWork::LOAD_FEATURES;
-        vcpu.cr4 = (value & cr4_guest_bits(*vcpu.domain)) | CR4_SHOWN;
+        vcpu.cr4 = value;
         return Emulation::done;
     default:
         return Emulation::refused;

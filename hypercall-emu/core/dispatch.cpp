@@ -73,6 +73,12 @@ bool preemption_due(Vcpu& vcpu) {
            event_deliverable(vcpu);
 }
 
+/// Must what the last call queued be carried out before the next one, rather than behind all? A vCPU that blocked
+/// waits there, and a selector that is loaded later would undo a base that the next call sets, or find another table.
+static bool next_call_waits(const Vcpu& vcpu) {
+    return (vcpu.work.flags & (ExitWork::BLOCK | ExitWork::LOAD_GS_SELECTOR)) != 0;
+}
+
 /// multicall(entries, count): run each, store its result in its entry. Stops where an entry cannot be read or written,
 /// and behind an iret: the guest has left the place that the rest would be reported to.
 Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
@@ -84,7 +90,7 @@ Status do_multicall(Vcpu& vcpu, const HypercallArgs& args) {
     Status status = 0;
     vcpu.in_multicall = true;
     for (u64 i = 0; i < count; i++) {
-        if (i != 0 && preemption_due(vcpu)) {
+        if (i != 0 && (preemption_due(vcpu) || next_call_waits(vcpu))) {
             vcpu.in_multicall = false;
             return continue_hypercall(vcpu, {(entries + i * sizeof(abi::multicall_entry64)).address, count - i});
         }

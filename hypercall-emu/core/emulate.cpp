@@ -3,11 +3,8 @@
 #include "hypercall-emu/core/emulate.hpp"
 
 #include "hypercall-emu/core/guest_memory.hpp"
-#include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/services.hpp"
-#include "hypercall-emu/core/tlb.hpp"
 #include "pv-abi/cpuid.hpp"
-#include "pv-abi/sched.hpp"
 #include "pv-abi/trap.hpp"
 
 namespace parapet::nucleus {
@@ -62,7 +59,7 @@ Emulation read_time_stamp(Vcpu& vcpu, bool with_aux) {
     return Emulation::done;
 }
 
-/// The group of 0x0f01: xgetbv, xsetbv, rdtscp, swapgs, lgdt and others by ModRM; smsw and invlpg by `reg`.
+/// The group of 0x0f01: xgetbv, xsetbv, rdtscp, swapgs, lgdt and others by ModRM; smsw by `reg`.
 Emulation group_0f01(Vcpu& vcpu, const Instruction& insn) {
     Regs& regs = *vcpu.regs;
     const u64 pair = (regs.rdx << 32) | (regs.rax & LOW);
@@ -80,29 +77,18 @@ Emulation group_0f01(Vcpu& vcpu, const Instruction& insn) {
     default:
         break;
     }
+    constexpr unsigned SMSW = 4;
     u64 value = 0;
-    switch (insn.reg & 7) {
-    case 4: // smsw
-        if (insn.has_memory || read_control_register(vcpu, 0, value) != Emulation::done)
-            return Emulation::refused;
-        write_register(regs, insn.rm, insn.operand_size, true, value);
-        return Emulation::done;
-    case 7: // invlpg
-        if (!insn.has_memory)
-            return Emulation::refused;
-        flush_local_page(vcpu, {insn.address});
-        return Emulation::done;
-    default:
+    if ((insn.reg & 7) != SMSW || insn.has_memory || read_control_register(vcpu, 0, value) != Emulation::done)
         return Emulation::refused;
-    }
+    write_register(regs, insn.rm, insn.operand_size, true, value);
+    return Emulation::done;
 }
 
 Emulation kernel_instruction(Vcpu& vcpu, const Instruction& insn) {
     Regs& regs = *vcpu.regs;
     u64 value = 0;
     switch (insn.opcode) {
-    case 0xf4: // hlt
-        return do_sched_op(vcpu, {{abi::SCHEDOP_block}}) == 0 ? Emulation::done : Emulation::refused;
     case 0x0f01:
         return group_0f01(vcpu, insn);
     case 0x0f06: // clts

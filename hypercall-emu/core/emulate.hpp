@@ -27,6 +27,7 @@ void vcpu_cpuid(const Vcpu& vcpu, u32 leaf, u32 subleaf, bool enlightened, u32 (
 
 /// CR4 bits that the guest may change, and those that always read as one.
 inline constexpr u64 CR4_TSD = 1 << 2, CR4_DE = 1 << 3, CR4_FSGSBASE = 1 << 16, CR4_OSXSAVE = 1 << 18;
+inline constexpr u64 CR4_LOADED = CR4_TSD | CR4_FSGSBASE;                    ///< those that the processor is to obey
 inline constexpr u64 CR4_SHOWN = (1 << 5) | (1 << 6) | (1 << 9) | (1 << 10); // PAE, MCE, OSFXSR, OSXMMEXCPT
 
 } // namespace parapet::nucleus

@@ -11,6 +11,21 @@ namespace {
 
 constexpr u64 LARGE_PAGE = 2ULL << 20;
 
+// Arguments that Xen's headers show to toolstacks only.
+struct xen_mem_access_op {
+    u8 op, access;
+    u16 domid;
+    u32 nr;
+    u64 pfn, pfn_list, access_list;
+};
+struct xen_reserved_device_memory_map {
+    static constexpr u32 XENMEM_RDM_ALL = 1;
+    u32 flags, nr_entries;
+    u64 buffer;
+    abi::physdev_pci_device device;
+};
+static_assert(sizeof(xen_mem_access_op) == 32 && sizeof(xen_reserved_device_memory_map) == 24);
+
 Status reservation_size(Vcpu& vcpu, unsigned command, GuestVa arg) {
     const Domain& domain = *vcpu.domain;
     abi::xen_memory_domain op;
@@ -24,7 +39,7 @@ Status reservation_size(Vcpu& vcpu, unsigned command, GuestVa arg) {
     case abi::XENMEM_maximum_reservation:
         return static_cast<Status>(domain.max_pages);
     default: // maximum_gpfn
-        return static_cast<Status>(domain.shared->arch.max_pfn) - 1;
+        return static_cast<Status>(domain.shared->arch.max_pfn != 0 ? domain.shared->arch.max_pfn - 1 : 0);
     }
 }
 
@@ -72,22 +87,65 @@ Status machphys_mfn_list(Vcpu& vcpu, GuestVa arg) {
     return put(vcpu, arg + offsetof(abi::xen_machphys_mfn_list64, nr_extents), count) ? 0 : -abi::XEN_EFAULT;
 }
 
-/// Physical maps are for translated guests; a PV guest's own is in its hands.
+bool exists(const Domain& domain, u16 domid) {
+    return domid == 0 || domain.is_self(domid);
+}
+
+/// Physical maps are for translated guests, and no domain that there is has one.
 template <typename Operation>
-Status physmap_of_translated(Vcpu& vcpu, GuestVa arg) {
+Status for_translated(Vcpu& vcpu, GuestVa arg, Status refusal) {
     Operation op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    return vcpu.domain->is_self(op.domid) ? -abi::XEN_EACCES : other_domain(op.domid);
+    return exists(*vcpu.domain, op.domid) ? refusal : -abi::XEN_ESRCH;
 }
 
-Status remove_from_physmap(Vcpu& vcpu, GuestVa arg) {
-    abi::xen_remove_from_physmap64 op;
+/// No virtual NUMA topology was set.
+Status virtual_numa(Vcpu& vcpu, GuestVa arg) {
+    abi::xen_vnuma_topology_info64 op;
     if (!get(vcpu, op, arg))
         return -abi::XEN_EFAULT;
-    if (!vcpu.domain->is_self(op.domid))
-        return other_domain(op.domid);
-    return vcpu.domain->frames.domain_owns(Mfn{op.gpfn}) ? 0 : -abi::XEN_ENOENT;
+    if (op.pad != 0)
+        return -abi::XEN_EINVAL;
+    return vcpu.domain->is_self(op.domid) ? -abi::XEN_EOPNOTSUPP : other_domain(op.domid);
+}
+
+/// Resources are those of other domains: of one's own, or domain 0's, none may be had.
+Status acquire_resource(Vcpu& vcpu, GuestVa arg) {
+    abi::xen_mem_acquire_resource64 op;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    if (op.pad != 0)
+        return -abi::XEN_EINVAL;
+    return op.domid == 0 || op.domid == vcpu.domain->domid ? -abi::XEN_EPERM : -abi::XEN_ESRCH;
+}
+
+/// Memory that devices have reserved for themselves: none.
+Status reserved_device_memory(Vcpu& vcpu, GuestVa arg) {
+    xen_reserved_device_memory_map op;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    if ((op.flags & ~op.XENMEM_RDM_ALL) != 0)
+        return -abi::XEN_EINVAL;
+    op.nr_entries = 0;
+    return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
+}
+
+/// For those that have a translated guest in hand.
+Status memory_access(Vcpu& vcpu, GuestVa arg) {
+    xen_mem_access_op op;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    if (op.domid == vcpu.domain->domid)
+        return -abi::XEN_EPERM;
+    return op.domid == 0 ? -abi::XEN_EINVAL : -abi::XEN_ESRCH;
+}
+
+/// For whoever may, if only the argument can be read.
+template <typename Operation>
+Status privileged(Vcpu& vcpu, GuestVa arg) {
+    Operation op;
+    return get(vcpu, op, arg) ? -abi::XEN_EPERM : -abi::XEN_EFAULT;
 }
 
 } // namespace
@@ -112,27 +170,36 @@ Status do_memory_op(Vcpu& vcpu, const HypercallArgs& args) {
         return machphys_mapping(vcpu, arg);
     case abi::XENMEM_machphys_mfn_list:
         return machphys_mfn_list(vcpu, arg);
+    case abi::XENMEM_machphys_compat_mfn_list: // of 32-bit guests
+        return -abi::XEN_EOPNOTSUPP;
     case abi::XENMEM_add_to_physmap:
-        return physmap_of_translated<abi::xen_add_to_physmap64>(vcpu, arg);
+        return for_translated<abi::xen_add_to_physmap64>(vcpu, arg, -abi::XEN_EACCES);
     case abi::XENMEM_add_to_physmap_batch:
-        return physmap_of_translated<abi::xen_add_to_physmap_batch64>(vcpu, arg);
+        return for_translated<abi::xen_add_to_physmap_batch64>(vcpu, arg, -abi::XEN_EACCES);
     case abi::XENMEM_remove_from_physmap:
-        return remove_from_physmap(vcpu, arg);
+        return for_translated<abi::xen_remove_from_physmap64>(vcpu, arg, -abi::XEN_EACCES);
+    case abi::XENMEM_set_pod_target:
+    case abi::XENMEM_get_pod_target:
+        return for_translated<abi::xen_pod_target64>(vcpu, arg, -abi::XEN_EINVAL);
+    case abi::XENMEM_access_op:
+        return memory_access(vcpu, arg);
     case abi::XENMEM_get_vnumainfo:
-        return -abi::XEN_EOPNOTSUPP; // no virtual NUMA topology was set
+        return virtual_numa(vcpu, arg);
+    case abi::XENMEM_acquire_resource:
+        return acquire_resource(vcpu, arg);
+    case abi::XENMEM_reserved_device_memory_map:
+        return reserved_device_memory(vcpu, arg);
     case abi::XENMEM_get_sharing_freed_pages:
     case abi::XENMEM_get_sharing_shared_pages:
         return 0;
     case abi::XENMEM_machine_memory_map:
-    case abi::XENMEM_set_memory_map:
-    case abi::XENMEM_set_pod_target:
-    case abi::XENMEM_get_pod_target:
-    case abi::XENMEM_claim_pages:
-    case abi::XENMEM_acquire_resource:
-    case abi::XENMEM_paging_op:
-    case abi::XENMEM_access_op:
-    case abi::XENMEM_sharing_op:
         return -abi::XEN_EPERM;
+    case abi::XENMEM_set_memory_map:
+        return privileged<abi::xen_foreign_memory_map64>(vcpu, arg);
+    case abi::XENMEM_claim_pages:
+        return privileged<abi::xen_memory_reservation64>(vcpu, arg);
+    case abi::XENMEM_paging_op: // neither paging nor sharing is built in
+    case abi::XENMEM_sharing_op:
     case abi::XENMEM_memory_map: // none was set: the guest makes its own from its reservation
     default:
         return -abi::XEN_ENOSYS;

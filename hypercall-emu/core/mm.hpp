@@ -23,6 +23,14 @@ void release_frame(Domain& domain, Mfn mfn);
 [[nodiscard]] Status acquire_type(Vcpu& vcpu, Mfn mfn, FrameType type);
 void release_type(Vcpu& vcpu, Mfn mfn, FrameType type);
 
+/// Whose frames a call about page tables means: 0 for DOMID_SELF. As in Xen, a domain cannot name itself by number.
+[[nodiscard]] constexpr Status refuse_owner(u64 domid) {
+    if (domid == abi::DOMID_SELF) {
+        return 0;
+    }
+    return domid == 0 ? -abi::XEN_EPERM : -abi::XEN_ESRCH;
+}
+
 /// Change one entry of a validated table of type `level` (l1..l4) as the guest asked: validate the new entry, store it,
 /// release what the old one held. `preserve_ad` keeps accessed and dirty bits that the processor set meanwhile.
 [[nodiscard]] Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool preserve_ad);

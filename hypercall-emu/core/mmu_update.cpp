@@ -75,12 +75,18 @@ Status do_mmu_update(Vcpu& vcpu, const HypercallArgs& args) {
     const GuestVa pdone{args.a[2]};
     const u64 table_domain = (args.a[3] >> 16) & 0xffff; // one more than the domid, 0: the caller
     const u64 frame_domain = args.a[3] & 0xffff;
-    if (!vcpu.domain->is_self(frame_domain) || (table_domain != 0 && !vcpu.domain->is_self(table_domain - 1))) {
+    const bool tables_of_domain0 = table_domain == 1;
+    const bool own_tables = table_domain == 0 || table_domain - 1 == vcpu.domain->domid;
+    const Status owner = refuse_owner(frame_domain);
+    if (owner == -abi::XEN_ESRCH || !(own_tables || tables_of_domain0)) {
+        return -abi::XEN_ESRCH;
+    }
+    if (count != 0 && (owner != 0 || tables_of_domain0)) {
         return -abi::XEN_EPERM;
     }
     u32 done_before = 0;
-    if (continued && pdone.address != 0 && !get(vcpu, done_before, pdone)) {
-        return -abi::XEN_EFAULT;
+    if (continued && pdone.address != 0) {
+        (void)get(vcpu, done_before, pdone);
     }
 
     constexpr u64 CHUNK = 16; // requests copied in one go
@@ -91,10 +97,14 @@ Status do_mmu_update(Vcpu& vcpu, const HypercallArgs& args) {
         if (done != 0 && preemption_due(vcpu)) {
             break;
         }
-        const u64 length = min_of(CHUNK, count - done);
-        if (!copy_from_guest(vcpu, chunk, requests + done * sizeof(abi::mmu_update), length * sizeof(chunk[0]))) {
-            status = -abi::XEN_EFAULT;
-            break;
+        u64 length = min_of(CHUNK, count - done);
+        const GuestVa from = requests + done * sizeof(abi::mmu_update);
+        if (!copy_from_guest(vcpu, chunk, from, length * sizeof(chunk[0]))) {
+            length = 1; // those before the hole count
+            if (!copy_from_guest(vcpu, chunk, from, sizeof(chunk[0]))) {
+                status = -abi::XEN_EFAULT;
+                break;
+            }
         }
         for (u64 i = 0; i < length; i++) {
             status = apply_update(vcpu, chunk[i]);
@@ -106,9 +116,7 @@ Status do_mmu_update(Vcpu& vcpu, const HypercallArgs& args) {
     }
     if (pdone.address != 0) {
         const u32 total = done_before + static_cast<u32>(done);
-        if (!put(vcpu, pdone, total)) {
-            return -abi::XEN_EFAULT;
-        }
+        (void)put(vcpu, pdone, total); // a courtesy: a bad pointer undoes nothing
     }
     if (status == 0 && done < count) {
         return continue_hypercall(vcpu, {(requests + done * sizeof(abi::mmu_update)).address,
@@ -133,7 +141,8 @@ Status do_update_va_mapping(Vcpu& vcpu, const HypercallArgs& args) {
 
 /// As above for another domain: only the initial domain may; for itself it is the plain call.
 Status do_update_va_mapping_otherdomain(Vcpu& vcpu, const HypercallArgs& args) {
-    return vcpu.domain->is_self(args.a[3] & 0xffff) ? do_update_va_mapping(vcpu, args) : -abi::XEN_EPERM;
+    const Status refused = refuse_owner(args.a[3] & 0xffff);
+    return refused != 0 ? refused : do_update_va_mapping(vcpu, args);
 }
 
 } // namespace parapet::nucleus

@@ -111,7 +111,7 @@ Status change_reservation(Vcpu& vcpu, const HypercallArgs& args) {
     if (!get(vcpu, wanted, GuestVa{args.a[1]}) || wanted.nr_extents > MAX_EXTENTS || done >= wanted.nr_extents)
         return start;
     if (!domain.is_self(wanted.domid))
-        return wanted.domid == 0 ? -abi::XEN_EPERM : start;
+        return start;
     const Extents extents{
         {wanted.extent_start}, wanted.nr_extents, wanted.extent_order, frame_limit(domain, wanted.mem_flags)};
     if (extents.order > MAX_EXTENT_ORDER || extents.limit == 0)

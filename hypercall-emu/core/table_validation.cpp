@@ -88,6 +88,15 @@ void release_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
     }
 }
 
+/// What the guest is told, as by Xen, where acquire_target() said `status`: a page that cannot be mapped so is busy;
+/// what is no RAM would be a device's, which it may not have.
+Status refusal(const Domain& domain, Pte entry, unsigned level, Status status) {
+    if (level > 1) {
+        return status;
+    }
+    return domain.is_ram(entry.mfn()) ? -abi::XEN_EBUSY : -abi::XEN_EPERM;
+}
+
 /// Same frame, same rights over it: nothing to acquire or release. Whether an entry above the last level is writable
 /// makes no difference to its target, but where that is its own table.
 bool same_target(Mfn table, Pte left, Pte right, unsigned level) {
@@ -132,7 +141,7 @@ Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool prese
     if (wanted.present()) {
         const Status status = acquire_target(vcpu, table, wanted, level);
         if (status != 0) {
-            return status;
+            return refusal(domain, wanted, level, status);
         }
     }
     const Pte gone = exchange_entry(*domain.machine, slot, wanted, preserve_ad);
@@ -160,7 +169,7 @@ Status validate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
                     release_target(vcpu, mfn, table[index], level);
                 }
             }
-            return status;
+            return refusal(domain, adjusted, level, status);
         }
         if (adjusted != entry) {
             machine.write_pte(table + index, adjusted);

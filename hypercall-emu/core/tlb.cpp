@@ -32,29 +32,28 @@ void flush_vcpus(Domain& domain, u64 mask) {
     }
 }
 
+/// A kind of flush that is none asks for none, as in Xen.
 Status flush_after_update(Vcpu& vcpu, GuestVa va, u64 flags) {
     const u64 type = flags & abi::UVMF_FLUSHTYPE_MASK;
+    if (type != abi::UVMF_TLB_FLUSH && type != abi::UVMF_INVLPG) {
+        return 0;
+    }
+    const u64 whose = flags & ~u64{abi::UVMF_FLUSHTYPE_MASK};
     u64 mask = 1ULL << vcpu.id;
-    if ((flags & abi::UVMF_ALL) != 0) {
+    if (whose == abi::UVMF_ALL) {
         mask = ALL_VCPUS;
-    } else if ((flags & ~7ULL) != 0 && !get(vcpu, mask, GuestVa{flags & ~7ULL})) {
+    } else if (whose != abi::UVMF_LOCAL && !get(vcpu, mask, GuestVa{whose})) {
         return -abi::XEN_EFAULT;
     }
-    switch (type) {
-    case abi::UVMF_NONE:
-        return 0;
-    case abi::UVMF_TLB_FLUSH:
+    if (type == abi::UVMF_TLB_FLUSH) {
         flush_vcpus(*vcpu.domain, mask);
         return 0;
-    case abi::UVMF_INVLPG:
-        if ((mask >> vcpu.id & 1) != 0) {
-            flush_local_page(vcpu, va);
-        }
-        flush_vcpus(*vcpu.domain, mask & ~(1ULL << vcpu.id));
-        return 0;
-    default:
-        return -abi::XEN_EINVAL;
     }
+    if ((mask >> vcpu.id & 1) != 0) {
+        flush_local_page(vcpu, va);
+    }
+    flush_vcpus(*vcpu.domain, mask & ~(1ULL << vcpu.id));
+    return 0;
 }
 
 } // namespace parapet::nucleus

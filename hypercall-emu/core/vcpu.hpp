@@ -27,7 +27,7 @@ struct ExitWork {
     static constexpr u32 LOAD_GS_SELECTOR = 1 << 9; ///< user GS selector := `gs_selector`
     static constexpr u32 DOORBELL = 1 << 10;        ///< write the doorbell port
     static constexpr u32 STOP = 1 << 11;            ///< the domain is over: never run the guest again
-    static constexpr u32 LOAD_FEATURES = 1 << 13;   ///< CR4.FSGSBASE and CPUID faulting, as the guest set them
+    static constexpr u32 LOAD_FEATURES = 1 << 13;   ///< CR4_LOADED and CPUID faulting, as the guest set them
     static constexpr u32 LOOK_FOR_NMI = 1 << 12;    ///< no quick way back: deliver_pending_events() has one to deliver
 
     struct MsrWrite {

@@ -24,10 +24,10 @@ void set_task_switched(bool set) {
     write_cr0(set ? cr0 | TS : cr0 & ~TS);
 }
 
-/// What the guest kernel decides for ring 3. Of CR4 only this bit: the others are the nucleus's.
+/// What the guest kernel decides for ring 3. Of CR4 only these bits: the others are the nucleus's.
 void load_features(const Vcpu& vcpu) {
     const u64 cr4 = read_cr4();
-    const u64 wanted = (cr4 & ~CR4_FSGSBASE) | (vcpu.cr4 & CR4_FSGSBASE);
+    const u64 wanted = (cr4 & ~CR4_LOADED) | (vcpu.cr4 & CR4_LOADED);
     if (wanted != cr4) {
         write_cr4(wanted);
     }
@@ -70,15 +70,7 @@ void do_rare_exit_work(Vcpu& vcpu, u32 flags) {
         load_guest_ldt(vcpu, vcpu.work.ldt_entries);
     }
     if ((flags & ExitWork::LOAD_GS_SELECTOR) != 0) {
-        // It takes the kernel's GS for the active one. Behind a multicall that ended in iret it is not.
-        const bool user_is_active = vcpu.kernel_mode == 0;
-        if (user_is_active) {
-            swap_gs();
-        }
-        ring0_load_gs(vcpu.work.gs_selector);
-        if (user_is_active) {
-            swap_gs();
-        }
+        ring0_load_gs(vcpu.work.gs_selector); // the kernel's GS is active: next_call_waits()
     }
     if ((flags & ExitWork::LOAD_FEATURES) != 0) {
         load_features(vcpu);

@@ -27,7 +27,7 @@ struct Control {
     u64 call_argument;
     u64 call_result;
 
-    static constexpr u64 CALL_REQUEST = 1, CALL_READ_MSR = 2, CALL_READ_DR6 = 3, CALL_WAKE = 4;
+    static constexpr u64 CALL_REQUEST = 1, CALL_READ_MSR = 2, CALL_READ_DR6 = 3, CALL_WAKE = 4, CALL_READ_TSC = 5;
 };
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, leaving) == CONTROL_LEAVING);
 static_assert(AREA_CONTROL_OFFSET + offsetof(Control, busy) == CONTROL_BUSY);

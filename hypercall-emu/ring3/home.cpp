@@ -216,6 +216,9 @@ extern "C" void ring3_call(Vcpu& vcpu) {
     case Control::CALL_READ_DR6:
         control.call_result = read_dr6();
         return;
+    case Control::CALL_READ_TSC:
+        control.call_result = read_tsc_counter();
+        return;
     case Control::CALL_WAKE:
         write_msr(msr::X2APIC_ICR, control.call_argument << 32 | doorbell::WAKE_VECTOR);
         return;

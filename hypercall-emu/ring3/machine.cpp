@@ -2,6 +2,7 @@
 // The core's Machine, home ring3: what needs privilege is asked of ring 0.
 #include "hypercall-emu/core/machine.hpp"
 
+#include "hypercall-emu/core/emulate.hpp"
 #include "hypercall-emu/ring0/privileged.hpp"
 #include "hypercall-emu/ring0/vector_ones.hpp"
 #include "hypercall-emu/ring3/control.hpp"
@@ -23,6 +24,10 @@ void Machine::data_selectors(u16 (&selectors)[4]) {
 }
 
 u64 Machine::read_tsc() {
+    // The guest's CR4.TSD holds for the core too, until ring 0 has loaded another.
+    if ((vcpu->cr4 & CR4_TSD) != 0 || (vcpu->work.flags & ExitWork::LOAD_FEATURES) != 0) {
+        return call_ring0(*vcpu, Control::CALL_READ_TSC, 0);
+    }
     return read_tsc_counter();
 }
 

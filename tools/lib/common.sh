@@ -19,7 +19,7 @@ PARAPET_BUILD_PACKAGES=(
 )
 PARAPET_LINT_PACKAGES=('clang-14|clang-19' 'libclang-rt-14-dev|libclang-rt-19-dev' 'clang-tidy-14|clang-tidy-19' clang-format-14 shellcheck)
 # Disk images: making them, and reading what they boot.
-PARAPET_DISK_PACKAGES=(grub-common e2fsprogs xfsprogs btrfs-progs fdisk)
+PARAPET_DISK_PACKAGES=(grub-common e2fsprogs xfsprogs btrfs-progs fdisk dosfstools mtools xorriso xz-utils binutils)
 # What a rig run needs beyond that.
 PARAPET_RIG_PACKAGES=(qemu-system-x86 seabios python3 util-linux e2fsprogs iproute2 strace)
 

@@ -24,6 +24,7 @@ watch() { timeout "$each" xenstore-watch -n 2 @releaseDomain >/dev/null 2>&1 & }
 run() {
     local name=g config=/tmp/guest.cfg console=/var/log/xen/console/guest-g.log status='' domid end=$((SECONDS + each))
     printf 'name = "%s"\nkernel = "%s"\nmemory = %s\nvcpus = 1\non_poweroff = "destroy"\n' "$name" "$1" "$memory" >$config
+    echo "max_event_channels = 131071" >>$config # as many as the FIFO ABI has; xl's own limit is 1023
     : >$console
     watch
     if ! xl create -e -q $config >"$2" 2>&1; then

@@ -22,6 +22,7 @@ constexpr std::string_view overview = R"(Parapet runs paravirtual (Xen PV) guest
   parapet mem-set NAME SIZE       ask the guest to give memory back, or take it again
   parapet attach NAME disk|vif SPEC, parapet detach NAME DEVICE
                                   add a device to a running domain, or take one away
+  parapet boot-files IMAGE        what a disk image offers to boot, and what it would boot
   parapet doctor [--sandbox] [--json]
                                   say what this host offers, and what to do where something lacks
   parapet help [COMMAND]          this text, or all about one command
@@ -36,8 +37,8 @@ constexpr std::string_view run_help = R"(parapet run [--kernel] KERNEL [options]
 parapet run --disk IMAGE [options]
 
 Boots KERNEL (an ELF image or bzImage with CONFIG_XEN_PV, as distributions ship it) as a domain and waits for its end.
-Without KERNEL the first --disk boots: kernel, initrd and command line are those that its grub.cfg (or BLS entries,
-extlinux.conf, menu.lst) names. --initrd then adds one, and --cmdline replaces what is found.
+Without KERNEL the first --disk that can boot does (CDs last): kernel, initrd and command line are those that its grub.cfg (or BLS entries,
+extlinux.conf, menu.lst) names; 'parapet boot-files IMAGE' shows them. --initrd then adds one, and --cmdline replaces what is found.
 Ctrl-] leaves the console and ends the domain.
 
   --kernel FILE        the kernel; also without the option's name
@@ -70,6 +71,17 @@ Ctrl-] leaves the console and ends the domain.
 Exit status: 0 the guest powered off (or the number that it wrote to its xenstore node data/exit-code),
 1 it could not start or the host failed, 2 usage, 3 the guest crashed, 4 it rebooted under --no-reboot, 124 timeout,
 137 'parapet destroy'. With --detach: 0 the guest runs, else as above.
+)";
+
+constexpr std::string_view boot_files_help = R"(parapet boot-files IMAGE [ENTRY]
+
+Shows what 'parapet run --disk IMAGE' would boot, and why: the boot configuration that counts, all entries of its menu,
+the one that is taken (or ENTRY, as for --boot-entry) with kernel, initrds and command line, what was passed over, and
+what a reboot starts where that is something else. The image is only read.
+
+  -h, --help   this text
+
+Exit status: 0, 1 nothing in it can be booted, 2 usage.
 )";
 
 constexpr std::string_view doctor_help = R"(parapet doctor [--sandbox] [--json]
@@ -180,7 +192,7 @@ Explains a command: run, list, console, shutdown, reboot, destroy, mem-set, atta
 )";
 constexpr std::string_view version_help = "parapet version\n\nPrints the version.\n";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 13> topics{{{"", overview},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 14> topics{{{"", overview},
                                                                                 {"run", run_help},
                                                                                 {"list", list_help},
                                                                                 {"console", console_help},
@@ -190,6 +202,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 13> topics{{
                                                                                 {"mem-set", mem_set_help},
                                                                                 {"attach", attach_help},
                                                                                 {"detach", detach_help},
+                                                                                {"boot-files", boot_files_help},
                                                                                 {"doctor", doctor_help},
                                                                                 {"help", help_help},
                                                                                 {"version", version_help}}};

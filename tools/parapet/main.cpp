@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The `parapet` command.
 #include "support/log_output.hpp"
+#include "tools/parapet/boot_from_disk.hpp"
 #include "tools/parapet/control_verbs.hpp"
 #include "tools/parapet/doctor/doctor.hpp"
 #include "tools/parapet/exit_status.hpp"
@@ -31,6 +32,8 @@ int dispatch(const Invocation& invocation) {
     switch (invocation.verb) {
     case Verb::run:
         return run_command(invocation.run);
+    case Verb::boot_files:
+        return show_boot_files(invocation.run);
     case Verb::list:
         return list_domains(invocation.control);
     case Verb::console:

@@ -255,27 +255,55 @@ std::vector<std::string> normalise(const std::vector<std::string>& words) {
     return result;
 }
 
-/// Without a kernel, the first hard disk says what is booted.
+/// Without a kernel, the disks are asked, in their order and CDs last.
 Result<void> choose_boot_disk(RunOptions& options) {
     if (!options.kernel.empty()) {
         return options.boot_entry
                    ? Error{"--boot-entry chooses what a disk boots, but a kernel is given, too: leave one out"}
                    : Result<void>{};
     }
-    const auto disk = std::find_if(options.disks.begin(), options.disks.end(),
-                                   [](const disk::DiskSpec& candidate) { return !candidate.cdrom; });
-    if (disk == options.disks.end()) {
+    for (const bool cds : {false, true}) {
+        for (const disk::DiskSpec& disk : options.disks) {
+            if (disk.cdrom == cds && !disk.target.empty()) {
+                options.boot_disks.push_back({disk.target, !disk.needs_nbd()});
+            }
+        }
+    }
+    if (options.boot_disks.empty()) {
         return Error{
             "no kernel is given: write 'parapet run KERNEL', or give a --disk that has one; 'parapet help run' "
             "explains"};
     }
-    if (disk->needs_nbd()) {
-        return Error{"--disk " + disk->target +
-                     " is no raw image, so what it boots cannot be found: name a kernel with "
-                     "--kernel"};
-    }
-    options.boot_image = disk->target;
     return {};
+}
+
+/// boot-files IMAGE [ENTRY]
+Result<Invocation> parse_boot_files(const std::vector<std::string>& words) {
+    po::options_description known;
+    known.add_options()("help,h", "")("image", po::value<std::vector<std::string>>()->composing(), "");
+    po::positional_options_description positional;
+    positional.add("image", -1);
+    const auto parsed = parse_words("boot-files", words, known, positional);
+    if (!parsed) {
+        return parsed.error();
+    }
+    if (asks_help(*parsed)) {
+        return help_about("boot-files");
+    }
+    std::vector<std::string> given;
+    for (const po::option& option : parsed->options) {
+        given.insert(given.end(), option.value.begin(), option.value.end());
+    }
+    if (given.empty() || given.size() > 2 || given.front().empty()) {
+        return Error{
+            "boot-files takes a disk image and, if you like, a boot entry: 'parapet boot-files IMAGE [ENTRY]'"};
+    }
+    Invocation invocation{.verb = Verb::boot_files, .run = {}, .doctor = {}, .control = {}, .help_topic = {}};
+    invocation.run.boot_disks.push_back({given.front(), true});
+    if (given.size() == 2) {
+        invocation.run.boot_entry = given.back();
+    }
+    return invocation;
 }
 
 Result<Invocation> parse_run(const std::vector<std::string>& words) {
@@ -325,7 +353,7 @@ Result<Invocation> parse_run(const std::vector<std::string>& words) {
     }
     if (invocation.run.name.empty()) {
         const RunOptions& run = invocation.run;
-        invocation.run.name = name_from_kernel(run.kernel.empty() ? run.boot_image : run.kernel);
+        invocation.run.name = name_from_kernel(run.kernel.empty() ? run.boot_disks.front().image : run.kernel);
     }
     if (const auto checked = check_contradictions(invocation.run); !checked) {
         return checked.error();
@@ -372,6 +400,9 @@ Result<Invocation> parse_command_line(const std::vector<std::string>& arguments)
     const std::vector<std::string> rest{arguments.begin() + 1, arguments.end()};
     if (verb == "run") {
         return parse_run(rest);
+    }
+    if (verb == "boot-files") {
+        return parse_boot_files(rest);
     }
     if (verb == "doctor") {
         return parse_doctor(rest);

@@ -29,6 +29,11 @@ struct JsonTarget {
     int descriptor = -1;
 };
 
+struct BootDisk {
+    std::string image;
+    bool raw = true; ///< Others cannot be asked.
+};
+
 struct RunOptions {
     std::string kernel;       ///< May be empty where a disk is given: then what that boots (boot_from_disk.hpp).
     std::string kernel_label; ///< What messages call it; empty: as `kernel`.
@@ -36,10 +41,11 @@ struct RunOptions {
     std::string cmdline;
     std::vector<disk::DiskSpec> disks;
     std::vector<net::VifSpec> vifs;
-    bool cmdline_given = false;            ///< Otherwise a boot entry's counts.
-    std::string append;                    ///< Added to the command line, whosever it is.
-    std::string boot_image;                ///< The disk whose boot configuration counts where no kernel is given.
-    std::optional<std::string> boot_entry; ///< Which of its entries.
+    bool cmdline_given = false; ///< Otherwise a boot entry's counts.
+    std::string append;         ///< Added to the command line, whosever it is.
+    /// The disks that are asked, in this order, what they boot where no kernel is given.
+    std::vector<BootDisk> boot_disks;
+    std::optional<std::string> boot_entry;                 ///< Which of its entries.
     std::shared_ptr<const bootdisk::BootFiles> boot_files; ///< What was found there, kept open.
     std::uint64_t memory_bytes = 512ULL << 20;             ///< Whole pages.
     std::string name;                                      ///< Defaults to the kernel's file name.
@@ -73,7 +79,21 @@ struct ControlOptions {
     bool json = false;
 };
 
-enum class Verb { run, list, console, shutdown, reboot, destroy, mem_set, attach, detach, doctor, help, version };
+enum class Verb {
+    run,
+    boot_files,
+    list,
+    console,
+    shutdown,
+    reboot,
+    destroy,
+    mem_set,
+    attach,
+    detach,
+    doctor,
+    help,
+    version
+};
 
 struct Invocation {
     Verb verb = Verb::help;

@@ -3,6 +3,7 @@
 #include "tools/parapet/run_loop.hpp"
 
 #include "support/log_output.hpp"
+#include "tools/parapet/boot_from_disk.hpp"
 #include "tools/parapet/exit_status.hpp"
 #include "tools/parapet/quantities.hpp"
 #include "tools/parapet/statistics.hpp"
@@ -68,7 +69,9 @@ DomainEnd live(RunOptions& options, const DomainStarter& start, Incarnation& inc
             end.message.clear();
             return end;
         }
-        ++incarnation.reboots;
+        if (incarnation.reboots++ == 0) {
+            reboot_options(options);
+        }
         options.console.append = true;
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the command's options to the vmm's domain, and from its end back.
 #include "support/log_output.hpp"
+#include "tools/parapet/boot_from_disk.hpp"
 #include "tools/parapet/devices.hpp"
 #include "tools/parapet/run_loop.hpp"
 #include "vmm/domain.hpp"
@@ -89,15 +90,20 @@ boost::json::object statistics_of(const vmm::DomainStatistics& from) {
     return object;
 }
 
+vmm::BootSource boot_source(const RunOptions& options) {
+    return {options.kernel, options.kernel_label, options.initrds};
+}
+
 vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& incarnation,
                               const DomainSurroundings& surroundings) {
     vmm::DomainConfig config;
     config.control = surroundings.control;
     config.before_confined = surroundings.before_confined;
     config.running = surroundings.running;
-    config.kernel = options.kernel;
-    config.kernel_label = options.kernel_label;
-    config.initrds = options.initrds;
+    config.boot = boot_source(options);
+    if (const auto next = options_after_reboot(options)) {
+        config.boot_after_reboot = boot_source(*next);
+    }
     config.cmdline = options.cmdline;
     config.linear_page_tables = options.linear_page_tables;
     config.memory_bytes = options.memory_bytes;

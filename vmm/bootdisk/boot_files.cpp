@@ -69,7 +69,7 @@ Result<std::string> check_image(const std::string& image) {
                 : about(image, std::string{"cannot be opened ("} + std::strerror(errno) + "); check its path");
 }
 
-constexpr int most_fd = program_fd + 110; ///< that become_finder() uses
+constexpr int most_fd = program_fd + 115; ///< that become_finder() uses
 
 /// At program_fd, from which it is executed.
 Result<UniqueFd> open_program() {
@@ -104,7 +104,8 @@ Result<UniqueFd> memory_file(const char* name) {
     std::signal(SIGPIPE, SIG_DFL);
     std::signal(SIGXFSZ, SIG_DFL);
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int kept[] = {null, task.report_fd, task.kernel_fd, task.initrd_fd};
+    int kept[] = {
+        null, task.report_fd, task.files.kernel, task.files.initrd, task.next_files.kernel, task.next_files.initrd};
     // Upwards first, so that none is overwritten while they are laid side by side.
     for (int& fd : kept) {
         fd = fcntl(fd, F_DUPFD_CLOEXEC, program_fd + 100);
@@ -118,14 +119,14 @@ Result<UniqueFd> memory_file(const char* name) {
     for (int fd = 0; fd < 3; fd++) {
         dup2(kept[0], fd);
     }
-    for (int i = 1; i < 4; i++) {
+    for (int i = 1; i < 6; i++) {
         dup3(kept[i], 2 + i, O_CLOEXEC);
     }
-    close_range(6, program_fd - 1, 0);
+    close_range(8, program_fd - 1, 0);
     close_range(program_fd + 1, ~0U, 0);
     task.report_fd = 3;
-    task.kernel_fd = 4;
-    task.initrd_fd = 5;
+    task.files = {4, 5};
+    task.next_files = {6, 7};
     if (chdir("/") != 0) {
         _exit(1);
     }
@@ -162,31 +163,71 @@ bool seal(int fd) {
 
 constexpr std::size_t max_sentence = 8192;
 
-Result<BootFiles> from_report(const BootRequest& request, const std::string& bytes, UniqueFd kernel, UniqueFd initrd) {
-    auto texts = unpack_report(bytes);
+/// The memory files of one entry.
+struct Memory {
+    UniqueFd kernel, initrd;
+
+    [[nodiscard]] EntryFds fds() const { return {kernel.get(), initrd.get()}; }
+};
+
+Result<Memory> memory_for_entry() {
+    auto kernel = memory_file("kernel");
+    auto initrd = memory_file("initrd");
+    if (!kernel || !initrd) {
+        return !kernel ? kernel.error() : initrd.error();
+    }
+    return Memory{*std::move(kernel), *std::move(initrd)};
+}
+
+/// Takes one entry off the texts from `at` on. They have been made printable, but by a process that has read the image.
+std::optional<EntryFiles> take_entry(const std::vector<std::string>& texts, std::size_t& at, Memory memory) {
+    if (texts.size() - at < 4) {
+        return std::nullopt;
+    }
+    EntryFiles files;
+    files.title = printable(texts[at], max_sentence);
+    files.kernel_path = printable(texts[at + 1], max_sentence);
+    files.cmdline = texts[at + 2];
+    const std::size_t count = std::strtoul(texts[at + 3].c_str(), nullptr, 10);
+    at += 4;
+    if (count > texts.size() - at || !seal(memory.kernel.get()) || !seal(memory.initrd.get())) {
+        return std::nullopt;
+    }
+    for (; files.initrd_paths.size() < count; at++) {
+        files.initrd_paths.push_back(printable(texts[at], max_sentence));
+    }
+    files.kernel = std::move(memory.kernel);
+    if (count > 0) {
+        files.initrd = std::move(memory.initrd);
+    }
+    return files;
+}
+
+Result<BootFiles> from_report(const BootRequest& request, const std::string& bytes, Memory first, Memory second) {
+    const auto texts = unpack_report(bytes);
     if (texts && texts->size() == 2 && texts->front() == "error") {
         return about(request.image, printable((*texts)[1], max_sentence));
     }
-    if (!texts || texts->size() < 6 || texts->front() != "found" || !seal(kernel.get()) || !seal(initrd.get())) {
-        return about(request.image, "the process that reads it ended unexpectedly: the image is damaged");
-    }
-    // They have been made printable, but by a process that has read the image.
-    constexpr std::size_t cmdline = 4; // which is not for showing
-    for (std::size_t i = 1; i < texts->size(); i++) {
-        if (i != cmdline) {
-            (*texts)[i] = printable((*texts)[i], max_sentence);
+    std::vector<std::string> offers;
+    std::size_t at = 4;
+    if (texts && texts->size() > at && texts->front() == "found") {
+        const std::size_t count = std::min(std::strtoul((*texts)[3].c_str(), nullptr, 10), texts->size() - at);
+        for (; offers.size() < count; at++) {
+            offers.push_back(printable((*texts)[at], max_sentence));
         }
     }
-    BootFiles files;
-    files.title = (*texts)[1];
-    files.config = (*texts)[2];
-    files.kernel_path = (*texts)[3];
-    files.cmdline = (*texts)[cmdline];
-    files.note = (*texts)[5];
-    files.initrd_paths.assign(texts->begin() + 6, texts->end());
-    files.kernel = std::move(kernel);
-    if (!files.initrd_paths.empty()) {
-        files.initrd = std::move(initrd);
+    auto entry = texts && texts->size() > at && texts->front() == "found" ? take_entry(*texts, at, std::move(first))
+                                                                          : std::nullopt;
+    if (!entry) {
+        return about(request.image, "the process that reads it ended unexpectedly: the image is damaged");
+    }
+    BootFiles files{*std::move(entry),
+                    printable((*texts)[1], max_sentence),
+                    printable((*texts)[2], max_sentence),
+                    std::move(offers),
+                    {}};
+    if (at < texts->size()) {
+        files.next = take_entry(*texts, at, std::move(second));
     }
     return files;
 }
@@ -200,12 +241,13 @@ Result<BootFiles> find_boot_files(const BootRequest& request) {
         return image.error();
     }
     const auto program = open_program();
-    auto kernel = memory_file("kernel");
-    auto initrd = memory_file("initrd");
-    for (const auto* opened : {&program, &std::as_const(kernel), &std::as_const(initrd)}) {
-        if (!*opened) {
-            return about(request.image, opened->error().message);
-        }
+    auto first = memory_for_entry();
+    auto second = memory_for_entry();
+    if (!program) {
+        return about(request.image, program.error().message);
+    }
+    if (!first || !second) {
+        return about(request.image, (!first ? first : second).error().message);
     }
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -218,7 +260,7 @@ Result<BootFiles> find_boot_files(const BootRequest& request) {
         return about(request.image, std::string{"cannot be read ("} + std::strerror(errno) + ")");
     }
     if (child == 0) {
-        become_finder({*image, request.entry, writing.get(), kernel->get(), initrd->get()}, program->get());
+        become_finder({*image, request.entry, writing.get(), first->fds(), second->fds()}, program->get());
     }
     setpgid(child, child); // whoever of us is first
     writing = UniqueFd{};
@@ -231,7 +273,7 @@ Result<BootFiles> find_boot_files(const BootRequest& request) {
         return about(request.image, "what it boots was not found in time: the image is damaged, or this machine busy; "
                                     "name a kernel with --kernel");
     }
-    return from_report(request, *report, *std::move(kernel), *std::move(initrd));
+    return from_report(request, *report, *std::move(first), *std::move(second));
 }
 
 std::string with_console(const std::string& cmdline) {

@@ -25,16 +25,24 @@ struct BootRequest {
     std::chrono::milliseconds limit = std::chrono::seconds{60};
 };
 
-/// All texts come from the image, but are printable (the command line excepted: it has no control characters).
-struct BootFiles {
-    std::string title, config; ///< the entry, and the file that names it
-    std::string kernel_path;   ///< within the image
+/// What an entry boots. All texts come from the image, but are printable (the command line excepted: it has no control
+/// characters).
+struct EntryFiles {
+    std::string title;
+    std::string kernel_path; ///< within the image
     std::vector<std::string> initrd_paths;
     std::string cmdline; ///< as the entry has it
-    std::string note;    ///< one sentence for the user, or empty
 
     UniqueFd kernel; ///< a sealed memory file: /proc/self/fd/N opens it as any other
     UniqueFd initrd; ///< the same, all initrds joined, each at a multiple of 4 bytes; invalid where there is none
+};
+
+struct BootFiles : EntryFiles {
+    std::string config;              ///< the file that names the entry
+    std::string note;                ///< for the user, or empty
+    std::vector<std::string> offers; ///< all entries of its menu, one line each
+    /// What a reboot starts, where the image's configuration would do something else the second time.
+    std::optional<EntryFiles> next;
 };
 
 /// Call it before any thread is started: it forks. Errors are sentences that name the image.

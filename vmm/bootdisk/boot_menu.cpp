@@ -2,23 +2,26 @@
 // Where distributions keep their boot configuration, and which of several counts.
 #include "vmm/bootdisk/boot_menu.hpp"
 
-#include "vmm/bootdisk/bls.hpp"
-#include "vmm/bootdisk/grubenv.hpp"
+#include "vmm/bootdisk/btrfs_subvolumes.hpp"
+#include "vmm/bootdisk/loader_menu.hpp"
 #include "vmm/bootdisk/menu_choice.hpp"
+#include "vmm/bootdisk/unread_device.hpp"
+#include "vmm/bootdisk/version_order.hpp"
 #include "vmm/bootdisk/volumes.hpp"
 
 #include <algorithm>
-#include <fnmatch.h>
 #include <iterator>
+#include <map>
+#include <set>
 
 namespace parapet::bootdisk {
 namespace {
 
-enum class Format { grub, legacy, extlinux, bls };
+enum class Format { grub, legacy, extlinux, loader };
 
 struct Candidate {
     Format format;
-    const char* path; ///< of the file; of the folder for bls
+    const char* path; ///< of the file; for loader, of the folder of its entries
 };
 
 /// In the order in which they count: GRUB 2's own, BLS alone, then the older ones. Paths as in the root file system and
@@ -27,14 +30,20 @@ constexpr Candidate candidates[] = {{Format::grub, "/boot/grub/grub.cfg"},
                                     {Format::grub, "/boot/grub2/grub.cfg"},
                                     {Format::grub, "/grub/grub.cfg"},
                                     {Format::grub, "/grub2/grub.cfg"},
-                                    {Format::bls, "/loader/entries"},
-                                    {Format::bls, "/boot/loader/entries"},
+                                    {Format::loader, "/loader/entries"},
+                                    {Format::loader, "/boot/loader/entries"},
                                     {Format::extlinux, "/boot/extlinux.conf"},
                                     {Format::extlinux, "/boot/extlinux/extlinux.conf"},
                                     {Format::extlinux, "/extlinux.conf"},
                                     {Format::extlinux, "/extlinux/extlinux.conf"},
                                     {Format::extlinux, "/boot/syslinux/syslinux.cfg"},
                                     {Format::extlinux, "/syslinux/syslinux.cfg"},
+                                    {Format::extlinux, "/syslinux.cfg"},
+                                    {Format::extlinux, "/boot/isolinux/isolinux.cfg"},
+                                    {Format::extlinux, "/isolinux/isolinux.cfg"},
+                                    {Format::extlinux, "/isolinux.cfg"},
+                                    {Format::extlinux, "/boot/syslinux/extlinux.conf"},
+                                    {Format::extlinux, "/syslinux/extlinux.conf"},
                                     {Format::legacy, "/boot/grub/menu.lst"},
                                     {Format::legacy, "/boot/grub/grub.conf"},
                                     {Format::legacy, "/grub/menu.lst"},
@@ -45,23 +54,54 @@ constexpr Candidate candidates[] = {{Format::grub, "/boot/grub/grub.cfg"},
                                     {Format::grub, "/EFI/redhat/grub.cfg"},
                                     {Format::grub, "/EFI/BOOT/grub.cfg"}};
 
+/// What was looked at in vain, one device after the other.
+std::string looked_at(DiskFiles& disk, const std::map<std::string, std::optional<Subvolumes>>& subvolumes) {
+    constexpr std::size_t max_shown = 12;
+    std::vector<std::pair<std::string, std::string>> devices; // names and what is said of them
+    for (const Volume& volume : disk.volumes()) {
+        std::string text = device_text(volume.name) + " has none";
+        if (!volume.type.empty()) {
+            text += " (" + volume.type + (volume.label.empty() ? "" : ", called '" + printable(volume.label, 40) + "'");
+            const auto found = subvolumes.find(volume.name);
+            const char* before = ", with the subvolumes ";
+            for (std::size_t i = 0; found != subvolumes.end() && found->second && i < found->second->paths.size();
+                 i++) {
+                text += i < max_shown    ? before + ("'" + printable(found->second->paths[i]) + "'")
+                        : i == max_shown ? ", ..."
+                                         : "";
+                before = ", ";
+            }
+            text += ")";
+        }
+        devices.emplace_back(volume.name, std::move(text));
+    }
+    for (const std::string& device : disk.unread_devices()) {
+        const bool few = devices.size() < max_shown;
+        devices.emplace_back(device,
+                             device_text(device) + " " + (few ? describe_unread(disk, device) : "was not looked into"));
+    }
+    std::sort(devices.begin(), devices.end(),
+              [](const auto& a, const auto& b) { return compare_versions(a.first, b.first) < 0; });
+    std::string all;
+    for (const auto& [device, text] : devices) {
+        all += (all.empty() ? "" : "; ") + text;
+    }
+    return all.empty() ? "it has no partition" : all;
+}
+
 class Finder {
 public:
-    Finder(DiskFiles& disk, const std::optional<std::string>& wanted) : disk_{disk}, wanted_{wanted} {}
+    Finder(DiskFiles& disk, const std::optional<std::string>& wanted, const EntryCheck& usable)
+        : disk_{disk}, wanted_{wanted}, usable_{usable} {}
 
     Result<BootChoice> find() {
-        // Subvolumes of btrfs in which a root may lie, of Ubuntu, Fedora, Debian and SUSE.
-        for (const std::string subvolume : {"", "/@", "/@rootfs", "/root", "snapshot"}) {
+        // Where a root may lie: in btrfs's default subvolume, at the top, in the subvolumes of Ubuntu, Debian and
+        // Fedora.
+        for (const char* subvolume : {"default", "", "/@", "/@rootfs", "/root"}) {
             for (const Candidate& candidate : candidates) {
                 for (std::size_t volume = 0; volume < disk_.volumes().size(); volume++) {
-                    const std::string root = subvolume == "snapshot" ? newest_snapshot(volume) : subvolume;
-                    if (root != subvolume && root.empty()) {
-                        continue;
-                    }
-                    if (!subvolume.empty() && !has_folder(volume, root)) {
-                        continue;
-                    }
-                    auto choice = look_at(candidate, {volume, root + candidate.path}, root);
+                    const auto root = root_of(volume, subvolume);
+                    auto choice = root ? look_at(candidate, {volume, *root + candidate.path}, *root) : std::nullopt;
                     if (choice) {
                         return *std::move(choice);
                     }
@@ -71,12 +111,18 @@ public:
         if (!failure_.empty()) {
             return Error{failure_};
         }
-        return Error{"no boot configuration (of GRUB, the Boot Loader Specification, extlinux) was found on its " +
-                     std::to_string(disk_.volumes().size()) +
-                     " file systems; name a kernel with --kernel, or install one in it"};
+        return Error{"no boot configuration (of GRUB, the Boot Loader Specification, syslinux) was found on it: " +
+                     looked_at(disk_, subvolumes_) + "; name a kernel with --kernel, or install one in it"};
     }
 
 private:
+    /// A file of the entry that is on none of the disk's volumes, or nullptr.
+    [[nodiscard]] const FilePlace* elsewhere(const BootEntry& entry) const {
+        const auto outside = [&](const FilePlace& file) { return file.volume >= disk_.volumes().size(); };
+        const auto initrd = std::find_if(entry.initrds.begin(), entry.initrds.end(), outside);
+        return outside(entry.kernel) ? &entry.kernel : initrd != entry.initrds.end() ? &*initrd : nullptr;
+    }
+
     bool has_folder(std::size_t volume, const std::string& path) {
         if (roots_.size() != disk_.volumes().size()) {
             for (std::size_t i = 0; i < disk_.volumes().size(); i++) {
@@ -87,21 +133,43 @@ private:
         return std::find(roots_[volume].begin(), roots_[volume].end(), first) != roots_[volume].end();
     }
 
-    /// SUSE's root is the snapshot last made the default one; usually the newest.
-    std::string newest_snapshot(std::size_t volume) {
-        if (!has_folder(volume, "/@")) {
+    /// Nothing: the volume has no such subvolume.
+    std::optional<std::string> root_of(std::size_t volume, const std::string& subvolume) {
+        if (subvolume == "default") {
+            const std::string path = default_subvolume(volume);
+            return path.empty() ? std::nullopt : std::optional{path};
+        }
+        return subvolume.empty() || has_folder(volume, subvolume) ? std::optional{subvolume} : std::nullopt;
+    }
+
+    /// Empty: the top one, or this is no btrfs.
+    std::string default_subvolume(std::size_t volume) {
+        const Volume& asked = disk_.volumes()[volume];
+        if (asked.type != "btrfs") {
             return {};
         }
-        unsigned long newest = 0;
-        for (const std::string& name : disk_.list({volume, "/@/.snapshots/"})) {
-            newest = std::max(newest, std::strtoul(name.c_str(), nullptr, 10));
-        }
-        return newest == 0 ? std::string{} : "/@/.snapshots/" + std::to_string(newest) + "/snapshot";
+        const auto known = subvolumes_.find(asked.name);
+        const auto& found = known != subvolumes_.end()
+                                ? known->second
+                                : subvolumes_.emplace(asked.name, read_subvolumes(disk_, asked.name)).first->second;
+        return found ? found->default_path : std::string{};
     }
 
     /// Nothing: there is no such configuration, or (see failure_) none that can be used.
-    std::optional<BootChoice> look_at(const Candidate& candidate, const FilePlace& config, const std::string& root) {
-        auto chosen = candidate.format == Format::bls ? from_bls(config) : from_file(candidate.format, config);
+    std::optional<BootChoice> look_at(const Candidate& candidate, FilePlace config, const std::string& root) {
+        next_.reset();
+        const EntryCheck usable = [&](BootEntry& entry) -> Result<void> {
+            if (const FilePlace* file = elsewhere(entry)) {
+                return Error{(file == &entry.kernel ? "the kernel '" : "the initrd '") + printable(file->path) +
+                             "' of its boot entry '" + printable(entry.title) +
+                             "' lies on a device that is not on this disk"};
+            }
+            put_under(root, entry);
+            return usable_(entry);
+        };
+        auto chosen = candidate.format == Format::loader
+                          ? from_loader(config.path.substr(0, config.path.rfind(loader_entries_folder)), config, usable)
+                          : from_file(candidate.format, config, usable);
         if (!chosen) {
             return std::nullopt;
         }
@@ -112,89 +180,119 @@ private:
             }
             return std::nullopt;
         }
-        BootChoice choice{std::move((*chosen)->entry), config, std::move((*chosen)->note)};
-        put_under(root, choice.entry);
+        BootChoice choice{std::move((*chosen)->entry), config, std::move((*chosen)->note), std::move(next_),
+                          std::move(offers_)};
+        if (!failure_.empty()) {
+            choice.note = failure_ + "; taking what '" + printable(config.path) + "' says" +
+                          (choice.note.empty() ? "" : ": ") + choice.note;
+        }
         return choice;
     }
 
-    std::optional<Result<Chosen>> from_file(Format format, const FilePlace& config) {
+    std::optional<Result<Chosen>> from_file(Format format, const FilePlace& config, const EntryCheck& usable) {
         const auto text = disk_.read(config);
         if (!text) {
             return std::nullopt;
         }
         switch (format) {
         case Format::legacy:
-            return choose_from_simple(parse_legacy_grub(*text, config, disk_.volumes()), wanted_);
+            return choose_simple(parse_legacy_grub(*text, config, disk_.volumes()), usable);
         case Format::extlinux:
-            return choose_from_simple(parse_extlinux(*text, config), wanted_);
+            return choose_simple(parse_extlinux(disk_, *text, config), usable);
         case Format::grub:
-        case Format::bls:
+        case Format::loader:
             break;
         }
         GrubScript script{disk_, config};
-        if (const auto ran = script.run(); !ran) {
-            return Result<Chosen>{ran.error()};
-        }
-        return choose_from_grub(script, wanted_);
-    }
-
-    std::optional<Result<Chosen>> from_bls(const FilePlace& folder) {
-        std::vector<std::pair<std::string, std::string>> environment;
-        for (const char* file : {"/grub2/grubenv", "/boot/grub2/grubenv", "/grub/grubenv"}) {
-            if (environment.empty()) {
-                environment = parse_grubenv(disk_.read({folder.volume, file}).value_or(""));
+        auto chosen = run_grub(script, usable);
+        offers_ = chosen ? offers_of(script) : std::vector<std::string>{};
+        if (chosen && !script.saved().empty()) {
+            GrubScript later{disk_, config, script.saved()};
+            auto next = run_grub(later, usable);
+            if (next && !next->entry.boots_as(chosen->entry)) {
+                next_ = std::move(next->entry);
             }
         }
-        const auto lookup = [&](const std::string& name) {
-            const auto found = std::find_if(environment.begin(), environment.end(),
-                                            [&](const auto& pair) { return pair.first == name; });
-            return found == environment.end() ? std::string{} : found->second;
-        };
-        SimpleMenu menu{read_bls_entries(disk_, folder, lookup), lookup("saved_entry")};
+        return chosen;
+    }
+
+    Result<Chosen> choose_simple(const SimpleMenu& menu, const EntryCheck& usable) {
+        offers_ = offers_of(menu);
+        return choose_from_simple(menu, wanted_, usable);
+    }
+
+    Result<Chosen> run_grub(GrubScript& script, const EntryCheck& usable) {
+        if (const auto ran = script.run(); !ran) {
+            return ran.error();
+        }
+        auto chosen = choose_from_grub(script, wanted_, usable);
+        for (const std::string& note : script.notes()) {
+            if (chosen) {
+                chosen->note += (chosen->note.empty() ? "" : "; ") + note;
+            } else {
+                chosen = Error{chosen.error().message + "; " + note};
+            }
+        }
+        return chosen;
+    }
+
+    /// Of all volumes together, as systemd-boot shows them.
+    std::optional<Result<Chosen>> from_loader(const std::string& above, FilePlace& config, const EntryCheck& usable) {
+        if (!menus_read_.insert(above).second) {
+            return std::nullopt;
+        }
+        SimpleMenu menu = read_loader_menu(disk_, above);
         if (menu.entries.empty()) {
             return std::nullopt;
         }
-        const std::string above = folder.path.substr(0, folder.path.rfind('/'));
-        const std::string pattern =
-            default_of_loader_conf(disk_.read({folder.volume, above + "/loader.conf"}).value_or(""));
-        for (const BootEntry& entry : menu.entries) {
-            if (!pattern.empty() && (fnmatch(pattern.c_str(), entry.id.c_str(), 0) == 0 ||
-                                     fnmatch(pattern.c_str(), (entry.id + ".conf").c_str(), 0) == 0)) {
-                menu.default_entry = entry.id;
-                break;
-            }
+        std::optional<std::string> wanted = wanted_;
+        if (wanted && wanted->ends_with(".conf")) {
+            wanted->resize(wanted->size() - 5); // systemd's ids have it
         }
-        return choose_from_simple(menu, wanted_);
+        offers_ = offers_of(menu);
+        auto chosen = choose_from_simple(menu, wanted, usable);
+        if (chosen) {
+            const FilePlace& kernel = chosen->entry.kernel;
+            config = {kernel.volume, above + (kernel.is_part() ? unified_images_folder : loader_entries_folder)};
+        }
+        return chosen;
     }
 
-    /// Paths that count from a subvolume's root, where they are not there as they stand.
+    /// Paths count from a subvolume's root, where they are there; otherwise from the top.
     void put_under(const std::string& root, BootEntry& entry) {
-        if (root.empty() || disk_.exists(entry.kernel)) {
-            return;
-        }
-        const FilePlace moved{entry.kernel.volume, root + entry.kernel.path};
-        if (disk_.exists(moved)) {
-            entry.kernel = moved;
-            for (FilePlace& initrd : entry.initrds) {
-                initrd.path.insert(0, root);
+        const auto move = [&](FilePlace& file) {
+            FilePlace moved = file;
+            moved.path.insert(0, root);
+            if (disk_.exists(moved)) {
+                file = std::move(moved);
             }
+        };
+        if (!root.empty()) {
+            move(entry.kernel);
+            std::for_each(entry.initrds.begin(), entry.initrds.end(), move);
         }
     }
 
     DiskFiles& disk_;
     const std::optional<std::string>& wanted_;
+    const EntryCheck& usable_;
+    std::optional<BootEntry> next_;
+    std::vector<std::string> offers_;
     std::vector<std::vector<std::string>> roots_; ///< what lies at the top of each volume, once asked for
+    std::map<std::string, std::optional<Subvolumes>> subvolumes_; ///< by the volume's name, once asked for
+    std::set<std::string> menus_read_;                            ///< of systemd-boot: folders above them
     std::string failure_;
 };
 
 } // namespace
 
-Result<BootChoice> choose_boot_entry(DiskFiles& disk, const std::optional<std::string>& wanted) {
+Result<BootChoice> choose_boot_entry(DiskFiles& disk, const std::optional<std::string>& wanted,
+                                     const EntryCheck& usable) {
     if (disk.volumes().empty()) {
-        return Error{"no file system was found on it (known are ext4, xfs, btrfs and what else GRUB reads); check that "
-                     "it is a raw disk image"};
+        return Error{"no file system was found on it: " + looked_at(disk, {}) +
+                     "; check that it is the right disk, or name a kernel with --kernel"};
     }
-    return Finder{disk, wanted}.find();
+    return Finder{disk, wanted, usable}.find();
 }
 
 } // namespace parapet::bootdisk

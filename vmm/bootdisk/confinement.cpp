@@ -111,6 +111,7 @@ SeccompFilter runner_filter(const char* no_path) {
 SeccompFilter finder_filter() {
     SeccompFilter filter{SCMP_ACT_ERRNO(EPERM)};
     filter.add_all(SCMP_ACT_ALLOW, finder_calls);
+    filter.add(SCMP_ACT_ALLOW, SCMP_SYS(ftruncate)); // of what is open for writing: the memory files
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mmap), {argument_masked(2, PROT_EXEC, 0)}, "not executable");
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(mprotect), {argument_masked(2, PROT_EXEC, 0)}, "not executable");
     filter.add_each(SCMP_ACT_ALLOW, SCMP_SYS(madvise), 2, harmless_advice, "of its own memory only");

@@ -27,46 +27,94 @@ bool pad(int fd, std::uint64_t size) {
     return write(fd, zeros, missing) == static_cast<ssize_t>(missing);
 }
 
+/// Copies an entry's files into two memory files: what cannot be copied, for whatever reason, cannot be booted.
+class Copier {
+public:
+    Copier(DiskFiles& disk, int kernel_fd, int initrd_fd) : disk_{disk}, kernel_fd_{kernel_fd}, initrd_fd_{initrd_fd} {}
+
+    Result<void> copy(const BootEntry& entry) {
+        if (there_ && entry.boots_as(*there_)) {
+            return {};
+        }
+        there_.reset();
+        if (!empty(kernel_fd_) || !empty(initrd_fd_)) {
+            return Error{"what it boots cannot be copied"};
+        }
+        if (auto clean = check_cmdline(entry); !clean) {
+            return clean;
+        }
+        if (auto copied = disk_.copy(entry.kernel, kernel_fd_, max_kernel_bytes); !copied) {
+            return in_entry("the kernel", entry, entry.kernel, copied.error().message);
+        }
+        std::uint64_t left = max_initrd_bytes;
+        for (const FilePlace& initrd : entry.initrds) {
+            const auto copied = disk_.copy(initrd, initrd_fd_, left);
+            if (!copied) {
+                return in_entry("the initrd", entry, initrd, copied.error().message);
+            }
+            if (!pad(initrd_fd_, *copied)) {
+                return in_entry("the initrd", entry, initrd, "cannot be copied");
+            }
+            left -= *copied;
+        }
+        there_ = entry;
+        return {};
+    }
+
+private:
+    static bool empty(int fd) { return ftruncate(fd, 0) == 0 && lseek(fd, 0, SEEK_SET) == 0; }
+
+    static Error in_entry(const char* what, const BootEntry& entry, const FilePlace& place, const std::string& why) {
+        return Error{std::string{what} + " '" + printable(place.path) + "' of its boot entry '" +
+                     printable(entry.title) + "' " + why};
+    }
+
+    static Result<void> check_cmdline(const BootEntry& entry) {
+        const bool clean = std::none_of(entry.cmdline.begin(), entry.cmdline.end(),
+                                        [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+        if (!clean || entry.cmdline.size() > max_cmdline) {
+            return Error{"the command line of its boot entry '" + printable(entry.title) +
+                         "' is too long or has control characters; give one with --cmdline"};
+        }
+        return {};
+    }
+
+    DiskFiles& disk_;
+    int kernel_fd_, initrd_fd_;
+    std::optional<BootEntry> there_;
+};
+
+/// Title, kernel path, command line, number of initrds and their paths.
+void add_entry(std::vector<std::string>& report, const BootEntry& entry) {
+    report.insert(report.end(), {printable(entry.title), printable(entry.kernel.path), entry.cmdline,
+                                 std::to_string(entry.initrds.size())});
+    for (const FilePlace& initrd : entry.initrds) {
+        report.push_back(printable(initrd.path));
+    }
+}
+
 Result<std::vector<std::string>> find(const FinderTask& task, ProgramRunner runner) {
     auto disk = GrubImage::open(std::move(runner));
     if (!disk) {
         return disk.error();
     }
-    auto choice = choose_boot_entry(**disk, task.entry);
+    Copier copier{**disk, task.files.kernel, task.files.initrd};
+    auto choice = choose_boot_entry(**disk, task.entry, [&](const BootEntry& entry) { return copier.copy(entry); });
     if (!choice) {
         return choice.error();
     }
-    const BootEntry& entry = choice->entry;
-    const auto in_entry = [&](const std::string& what, const FilePlace& place, const Error& error) {
-        return Error{what + " '" + printable(place.path) + "' of its boot entry '" + printable(entry.title) + "' " +
-                     error.message};
-    };
-    const bool clean =
-        std::none_of(entry.cmdline.begin(), entry.cmdline.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-    if (!clean || entry.cmdline.size() > max_cmdline) {
-        return Error{"the command line of its boot entry '" + printable(entry.title) +
-                     "' is too long or has control characters; give one with --cmdline"};
+    if (auto copied = copier.copy(choice->entry); !copied) {
+        return copied.error();
     }
-    if (auto copied = (*disk)->copy(entry.kernel, task.kernel_fd, max_kernel_bytes); !copied) {
-        return in_entry("the kernel", entry.kernel, copied.error());
-    }
-    std::vector<std::string> report{"found",
-                                    printable(entry.title),
-                                    printable(choice->config.path),
-                                    printable(entry.kernel.path),
-                                    entry.cmdline,
-                                    choice->note};
-    std::uint64_t left = max_initrd_bytes;
-    for (const FilePlace& initrd : entry.initrds) {
-        const auto copied = (*disk)->copy(initrd, task.initrd_fd, left);
-        if (!copied) {
-            return in_entry("the initrd", initrd, copied.error());
+    std::vector<std::string> report{"found", printable(choice->config.path), choice->note,
+                                    std::to_string(choice->offers.size())};
+    report.insert(report.end(), choice->offers.begin(), choice->offers.end());
+    add_entry(report, choice->entry);
+    if (choice->next) {
+        Copier second{**disk, task.next_files.kernel, task.next_files.initrd};
+        if (second.copy(*choice->next)) {
+            add_entry(report, *choice->next);
         }
-        if (!pad(task.initrd_fd, *copied)) {
-            return in_entry("the initrd", initrd, Error{"cannot be copied"});
-        }
-        left -= *copied;
-        report.push_back(printable(initrd.path));
     }
     return report;
 }

@@ -7,14 +7,21 @@
 
 namespace parapet::bootdisk {
 
+/// Memory files, written to from their beginning.
+struct EntryFds {
+    int kernel, initrd;
+};
+
 struct FinderTask {
     std::string image; ///< an absolute path
     std::optional<std::string> entry;
-    int report_fd, kernel_fd, initrd_fd;
+    int report_fd;
+    EntryFds files, next_files;
 };
 
-/// Of a report: either "error" and a sentence without the image's name; or "found", title, config, kernel path, command
-/// line, note, and the initrds' paths.
+/// Of a report: either "error" and a sentence without the image's name; or "found", config, note, the number
+/// of offers and these, and one or two entries (to start with, and after a reboot): title, kernel path, command line,
+/// number of initrds and their paths.
 [[noreturn]] void run_finder(const FinderTask& task);
 
 } // namespace parapet::bootdisk

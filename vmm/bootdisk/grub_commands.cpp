@@ -62,7 +62,7 @@ bool GrubScript::run_command(const Words& words, const Statement& statement) {
         return evaluate_test(terms,
                              [this](const std::string& path) { return spend(100) && disk_.exists(place(path)); });
     }
-    if (name == "menuentry" || name == "submenu") {
+    if (one_of(name, {"menuentry", "submenu", "hiddenentry"})) {
         return add_item(words, statement);
     }
     if (one_of(name, {"set", "export", "unset"})) {
@@ -71,8 +71,17 @@ bool GrubScript::run_command(const Words& words, const Statement& statement) {
     if (name == "search" || name.starts_with("search.")) {
         return search(words);
     }
+    if (name == "probe") {
+        return probe(words);
+    }
+    if (name == "loopback") {
+        return loopback(words);
+    }
     if (name == "load_env") {
         return load_environment(words);
+    }
+    if (name == "save_env") {
+        return save_environment(words);
     }
     if (one_of(name, {"source", ".", "configfile", "extract_entries_source", "normal"})) {
         return run_file(words, one_of(name, {"configfile", "normal"}));
@@ -89,6 +98,11 @@ bool GrubScript::run_command(const Words& words, const Statement& statement) {
     if (name == "blscfg") {
         return read_bls();
     }
+    if (!statement.blocks.empty()) {
+        note("its configuration has the command '" + printable(name, 40) +
+             "' with a block, which is not known here and was passed over");
+        return false;
+    }
     // No fonts, no graphics, no keyboard.
     return !one_of(name, {"false", "loadfont", "background_image", "keystatus", "sleep", "cmdline", "regexp"});
 }
@@ -99,6 +113,7 @@ bool GrubScript::add_item(const Words& words, const Statement& statement) {
     }
     MenuItem item;
     item.is_submenu = words.front() == "submenu";
+    item.is_hidden = words.front() == "hiddenentry";
     item.block = statement.blocks.front();
     bool titled = false;
     for (std::size_t i = 1; i < words.size(); i++) {
@@ -133,55 +148,15 @@ bool GrubScript::set(const Words& words) {
     return true;
 }
 
-bool GrubScript::search(const Words& words) {
-    enum class By { file, label, uuid } by = By::file;
-    std::string variable = "root";
-    Words names;
-    if (words.front().starts_with("search.")) {
-        // search.fs_uuid UUID VARIABLE [HINT]...
-        by = words.front() == "search.fs_uuid" ? By::uuid : words.front() == "search.fs_label" ? By::label : By::file;
-        names = {words.begin() + 1, words.end()};
-        variable = names.size() > 1 ? names[1] : variable;
-        names.resize(std::min<std::size_t>(names.size(), 1));
-    }
-    for (std::size_t i = 1; i < words.size() && !words.front().starts_with("search."); i++) {
-        const std::string& word = words[i];
-        if (one_of(word, {"-u", "--fs-uuid"})) {
-            by = By::uuid;
-        } else if (one_of(word, {"-l", "--label", "--fs-label"})) {
-            by = By::label;
-        } else if (one_of(word, {"-f", "--file"})) {
-            by = By::file;
-        } else if (word.starts_with("--set=")) {
-            variable = word.substr(6);
-        } else if (one_of(word, {"--hint", "-h", "--hint-bios", "--hint-efi", "--hint-baremetal", "--hint-ieee1275"})) {
-            i++;
-        } else if (!word.starts_with("-")) {
-            names.push_back(word);
-        } else if (one_of(word, {"-s", "--set"}) && i + 2 < words.size() && !words[i + 1].starts_with("-")) {
-            variable = words[++i];
-        }
-    }
-    if (names.empty()) {
-        return false;
-    }
-    if (by == By::file) {
-        return search_file(names.back(), variable);
-    }
-    const auto& volumes = disk_.volumes();
-    const auto found = by == By::uuid ? find_uuid(volumes, names.back()) : find_label(volumes, names.back());
-    if (found) {
-        assign(variable, volumes[*found].name);
-    }
-    return found.has_value();
-}
-
-bool GrubScript::search_file(const std::string& path, const std::string& variable) {
-    const auto& volumes = disk_.volumes();
-    for (std::size_t i = 0; i < volumes.size(); i++) {
-        if (spend(100) && disk_.exists(place_of(volumes, path, i))) {
-            assign(variable, volumes[i].name);
+/// Makes an image within the image a device; what lies in it cannot be read here, nor may another file stand for it.
+bool GrubScript::loopback(const Words& words) {
+    for (std::size_t i = 1; i < words.size(); i++) {
+        if (words[i] == "-d" || words[i] == "--delete") {
             return true;
+        }
+        if (!words[i].starts_with('-')) {
+            loopbacks_.insert(words[i]);
+            return i + 1 < words.size() && spend(100) && disk_.exists(place(words[i + 1]));
         }
     }
     return false;
@@ -203,9 +178,23 @@ bool GrubScript::load_environment(const Words& words) {
     if (!text) {
         return false;
     }
-    for (auto& [name, value] : parse_grubenv(*text)) {
+    auto pairs = parse_grubenv(*text);
+    pairs.insert(pairs.end(), environment_.begin(), environment_.end());
+    for (auto& [name, value] : pairs) {
         if (wanted.empty() || std::find(wanted.begin(), wanted.end(), name) != wanted.end()) {
             assign(name, std::move(value));
+        }
+    }
+    return true;
+}
+
+/// Nothing is written, but a later boot may have to know what would have been.
+bool GrubScript::save_environment(const Words& words) {
+    for (std::size_t i = 1; i < words.size(); i++) {
+        if (one_of(words[i], {"-f", "--file"})) {
+            i++;
+        } else if (!words[i].starts_with("-")) {
+            saved_[words[i]] = variable(words[i]);
         }
     }
     return true;
@@ -276,13 +265,15 @@ bool GrubScript::read_bls() {
     folder = folder.empty() ? "/loader/entries" : folder;
     const auto lookup = [this](const std::string& name) { return value_of(name); };
     FilePlace where = place(folder);
-    std::vector<BootEntry> entries;
+    std::vector<BlsEntry> found;
     // A /boot that is no partition of its own; GRUB's prefix says so only to Fedora's GRUB.
     for (const std::string prefix : {"", "/boot"}) {
-        if (entries.empty() && spend(1000)) {
-            entries = read_bls_entries(disk_, {where.volume, prefix + where.path}, lookup);
+        if (found.empty() && spend(1000)) {
+            found = read_bls_entries(disk_, {where.volume, prefix + where.path}, lookup);
         }
     }
+    std::erase_if(found, [](const BlsEntry& entry) { return entry.boot.kernel.path.empty(); });
+    std::vector<BootEntry> entries = in_order(std::move(found));
     for (BootEntry& entry : entries) {
         MenuItem item;
         item.title = entry.title;

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <memory>
 #include <poll.h>
+#include <set>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,22 @@ std::string_view between(std::string_view text, std::string_view before, std::st
     }
     text.remove_prefix(start + before.size());
     return text.substr(0, text.find(after));
+}
+
+/// Names of the disk's devices, and what is printed of each.
+std::vector<std::pair<std::string_view, std::string_view>> device_lines(std::string_view text) {
+    std::vector<std::pair<std::string_view, std::string_view>> lines;
+    for (std::string_view line : lines_of(text)) {
+        if (!line.starts_with("Device ") && !line.starts_with("Partition ")) {
+            continue;
+        }
+        line.remove_prefix(line.find(' ') + 1);
+        const std::string_view name = line.substr(0, line.find(':'));
+        if (is_on_the_disk(name)) {
+            lines.emplace_back(name, line);
+        }
+    }
+    return lines;
 }
 
 bool append_from(int fd, std::string& text, std::size_t most) {
@@ -86,23 +103,36 @@ bool collect(int output_fd, std::string& output, std::size_t most, int complaint
 
 } // namespace
 
+std::vector<std::string> parse_unread(std::string_view text) {
+    std::vector<std::string> devices;
+    std::set<std::string, std::less<>> with_partitions;
+    for (const auto& [name, line] : device_lines(text)) {
+        if (name.find(',') != std::string_view::npos) {
+            with_partitions.emplace(name.substr(0, name.find(',')));
+        }
+        if (line.find("No known filesystem") != std::string_view::npos && devices.size() < max_volumes) {
+            devices.emplace_back(name);
+        }
+    }
+    std::erase_if(devices, [&](const std::string& device) { return with_partitions.count(device) != 0; });
+    return devices;
+}
+
 std::vector<Volume> parse_volumes(std::string_view text) {
     std::vector<Volume> volumes;
-    for (std::string_view line : lines_of(text)) {
-        const bool whole = line.starts_with("Device ");
-        if (!whole && !line.starts_with("Partition ")) {
-            continue;
-        }
-        line.remove_prefix(line.find(' ') + 1);
-        const std::string_view name = line.substr(0, line.find(':'));
-        if (!is_on_the_disk(name) || line.find("No known filesystem") != std::string_view::npos ||
+    for (const auto& [name, line] : device_lines(text)) {
+        if (line.find("No known filesystem") != std::string_view::npos ||
             line.find("Filesystem type") == std::string_view::npos || volumes.size() == max_volumes) {
             continue;
         }
         // The UUID stands last; a label may hold anything.
         const std::size_t uuid =
             line.rfind(", UUID ") != std::string_view::npos ? line.rfind(", UUID ") + 7 : line.rfind(" UUID ") + 6;
-        Volume volume{std::string{name}, std::string{between(line, "Label `", "'")}, {}};
+        const std::string_view type = between(line, "Filesystem type ", " ");
+        Volume volume{std::string{name},
+                      std::string{between(line, "Label `", "'")},
+                      {},
+                      type == "ext*" ? "ext2" : std::string{type.substr(0, type.find(','))}};
         if (line.rfind(" UUID ") != std::string_view::npos) {
             volume.uuid = line.substr(uuid, line.find(' ', uuid) - uuid);
         }
@@ -113,7 +143,7 @@ std::vector<Volume> parse_volumes(std::string_view text) {
 
 Result<std::unique_ptr<GrubImage>> GrubImage::open(ProgramRunner runner) {
     std::unique_ptr<GrubImage> disk{new GrubImage{std::move(runner)}};
-    const auto answer = disk->run(Command::list, "-l", -1, max_text);
+    const auto answer = disk->run({Command::list, "-l"}, -1, max_text);
     if (!answer) {
         return answer.error();
     }
@@ -124,6 +154,7 @@ Result<std::unique_ptr<GrubImage>> GrubImage::open(ProgramRunner runner) {
         return Error{"it cannot be read: " + printable(answer->complaint)};
     }
     disk->volumes_ = parse_volumes(answer->output);
+    disk->unread_ = parse_unread(answer->output);
     return disk;
 }
 
@@ -131,7 +162,11 @@ std::string GrubImage::name_of(const FilePlace& place) const {
     return "(" + volumes_.at(place.volume).name + ")" + place.path;
 }
 
-Result<GrubImage::Answer> GrubImage::run(Command command, const std::string& argument, int fd, std::size_t most) {
+ProgramRunner::Question GrubImage::contents_of(const FilePlace& place) const {
+    return {Command::print, name_of(place), place.offset, place.length};
+}
+
+Result<GrubImage::Answer> GrubImage::run(const ProgramRunner::Question& question, int fd, std::size_t most) {
     if (++runs_ > max_runs) {
         return Error{"it takes too many steps to find out what it boots"};
     }
@@ -140,7 +175,7 @@ Result<GrubImage::Answer> GrubImage::run(Command command, const std::string& arg
     if (!complaint.open() || !output.open()) {
         return Error{std::string{"it cannot be read: "} + std::strerror(errno)};
     }
-    if (!runner_.begin(command, argument, fd >= 0 ? fd : output.write_end.get(), complaint.write_end.get())) {
+    if (!runner_.begin(question, fd >= 0 ? fd : output.write_end.get(), complaint.write_end.get())) {
         return Error{"it cannot be read: the process that starts its reader is gone, or a name is too long"};
     }
     output.write_end = UniqueFd{};
@@ -157,7 +192,10 @@ Result<GrubImage::Answer> GrubImage::run(Command command, const std::string& arg
 }
 
 std::optional<std::string> GrubImage::read(const FilePlace& place) {
-    auto answer = run(Command::print, name_of(place), -1, max_text);
+    if (place.volume >= volumes_.size()) {
+        return std::nullopt;
+    }
+    auto answer = run(contents_of(place), -1, max_text);
     if (!answer || answer->status != 0 || answer->output.size() > max_text) {
         return std::nullopt;
     }
@@ -165,6 +203,9 @@ std::optional<std::string> GrubImage::read(const FilePlace& place) {
 }
 
 std::vector<std::string> GrubImage::list(const FilePlace& place) {
+    if (place.volume >= volumes_.size()) {
+        return {};
+    }
     std::string name = name_of(place);
     name += name.ends_with('/') ? "" : "/";
     const auto known = listings_.find(name);
@@ -172,7 +213,7 @@ std::vector<std::string> GrubImage::list(const FilePlace& place) {
         return known->second;
     }
     std::vector<std::string> names;
-    const auto answer = run(Command::list, name, -1, max_text);
+    const auto answer = run({Command::list, name}, -1, max_text);
     if (answer && answer->status == 0) {
         for (const std::string_view line : lines_of(answer->output)) {
             for (const std::string_view word : words_of(line)) {
@@ -193,12 +234,15 @@ bool GrubImage::exists(const FilePlace& place) {
 }
 
 Result<std::uint64_t> GrubImage::copy(const FilePlace& place, int fd, std::uint64_t limit) {
+    if (place.volume >= volumes_.size()) {
+        return Error{"lies on a device that is not on this disk"};
+    }
     struct stat before {};
     struct stat after {};
     if (status_of(fd, before) != 0) {
         return Error{std::string{"cannot be copied: "} + std::strerror(errno)};
     }
-    const auto answer = run(Command::print, name_of(place), fd, 0);
+    const auto answer = run(contents_of(place), fd, 0);
     if (!answer) {
         return answer.error();
     }
@@ -214,6 +258,19 @@ Result<std::uint64_t> GrubImage::copy(const FilePlace& place, int fd, std::uint6
         return Error{"is empty"};
     }
     return size;
+}
+
+std::optional<std::string> GrubImage::read_sectors(const std::string& device, std::uint64_t first,
+                                                   std::uint32_t count) {
+    if (!is_on_the_disk(device) || count == 0 || count > max_text / 512) {
+        return std::nullopt;
+    }
+    const std::string blocks = "(" + device + ")" + std::to_string(first) + "+" + std::to_string(count);
+    auto answer = run({Command::print, blocks}, -1, max_text);
+    if (!answer || answer->status != 0 || answer->output.size() != std::size_t{count} * 512) {
+        return std::nullopt;
+    }
+    return std::move(answer->output);
 }
 
 } // namespace parapet::bootdisk

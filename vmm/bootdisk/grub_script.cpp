@@ -17,8 +17,8 @@ constexpr unsigned max_calls = 40;
 
 } // namespace
 
-GrubScript::GrubScript(DiskFiles& disk, FilePlace config)
-    : disk_{disk}, config_{std::move(config)}, steps_left_{max_steps} {
+GrubScript::GrubScript(DiskFiles& disk, FilePlace config, Environment saved)
+    : disk_{disk}, config_{std::move(config)}, steps_left_{max_steps}, environment_{std::move(saved)} {
     variables_ = {{"root", disk_.volumes().at(config_.volume).name}, {"grub_platform", "xen"}, {"grub_cpu", "x86_64"}};
     set_config_variables(config_);
     variables_["prefix"] = variables_["config_directory"];
@@ -47,6 +47,7 @@ Result<void> GrubScript::run() {
         return script.error();
     }
     run_block(**script);
+    saved_at_top_ = saved_;
     return failure_.empty() ? Result<void>{} : Error{failure_};
 }
 
@@ -57,7 +58,9 @@ std::string GrubScript::variable(const std::string& name) const {
 
 Result<std::vector<MenuItem>> GrubScript::open_submenu(const MenuItem& item) {
     const auto outer = std::exchange(menu_, {});
+    const auto before = variables_;
     call(item.block, item.arguments);
+    variables_ = before;
     auto entries = std::exchange(menu_, outer);
     if (!failure_.empty()) {
         return Error{failure_};
@@ -67,7 +70,10 @@ Result<std::vector<MenuItem>> GrubScript::open_submenu(const MenuItem& item) {
 
 Result<LoadRequest> GrubScript::run_entry(const MenuItem& item) {
     request_ = {};
+    saved_ = saved_at_top_;
+    const auto before = variables_;
     call(item.block, item.arguments);
+    variables_ = before;
     if (!failure_.empty()) {
         return Error{failure_};
     }
@@ -240,12 +246,39 @@ void GrubScript::assign(const std::string& name, std::string value) {
     variables_[name] = std::move(value);
 }
 
-std::size_t GrubScript::root() const {
-    return find_device(disk_.volumes(), variable("root")).value_or(config_.volume);
+void GrubScript::note(std::string sentence) {
+    constexpr std::size_t max_notes = 3;
+    if (notes_.size() < max_notes && std::find(notes_.begin(), notes_.end(), sentence) == notes_.end()) {
+        notes_.push_back(std::move(sentence));
+    }
 }
 
+std::size_t GrubScript::device(const std::string& name, std::size_t otherwise) const {
+    return loopbacks_.count(name) != 0 ? FilePlace::nowhere : volume_of(disk_.volumes(), name, otherwise);
+}
+
+std::size_t GrubScript::root() const {
+    std::string name = variable("root");
+    if (name.size() > 1 && name.front() == '(' && name.back() == ')') {
+        name = name.substr(1, name.size() - 2);
+    }
+    return name.empty() ? config_.volume : device(name, config_.volume);
+}
+
+/// A file of a device that is not on this disk is nowhere, and named in full.
 FilePlace GrubScript::place(const std::string& text) const {
-    return place_of(disk_.volumes(), text, root());
+    const std::size_t end = text.starts_with('(') ? text.find(')') : std::string::npos;
+    FilePlace place{root(), text};
+    if (end != std::string::npos) {
+        place.volume = device(text.substr(1, end - 1), place.volume);
+        place.path = text.substr(end + 1);
+    }
+    if (place.volume == FilePlace::nowhere) {
+        place.path = end != std::string::npos ? text : "(" + variable("root") + ")" + text;
+    } else if (!place.path.starts_with('/')) {
+        place.path.insert(place.path.begin(), '/');
+    }
+    return place;
 }
 
 } // namespace parapet::bootdisk

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@ namespace parapet::bootdisk {
 struct MenuItem {
     std::string title, id;
     bool is_submenu = false;
+    bool is_hidden = false;               ///< no menu shows or counts it; only its name chooses it
     std::shared_ptr<const Block> block;   ///< of a menuentry or submenu
     std::optional<BootEntry> ready;       ///< of blscfg, which needs no carrying out
     std::vector<std::string> arguments{}; ///< $1, $2, ... of the block
@@ -37,7 +39,10 @@ struct LoadRequest {
 class GrubScript {
 public:
     /// `config`: where the file stands; GRUB's $root and $prefix come from there.
-    GrubScript(DiskFiles& disk, FilePlace config);
+    using Environment = std::map<std::string, std::string>;
+
+    /// `saved`: values that its environment block is to have instead of those on the disk.
+    GrubScript(DiskFiles& disk, FilePlace config, Environment saved = {});
 
     /// Reads the file and carries it out. Error: it is missing, makes no sense or takes too many steps.
     Result<void> run();
@@ -46,9 +51,15 @@ public:
     /// The value of a variable, empty where it is not set.
     [[nodiscard]] std::string variable(const std::string& name) const;
 
+    /// What of it could not be carried out though it may matter: sentences for the user.
+    [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+
+    /// What GRUB would have written to the environment block by now.
+    [[nodiscard]] const Environment& saved() const { return saved_; }
+
     /// The entries of a submenu.
     Result<std::vector<MenuItem>> open_submenu(const MenuItem& item);
-    /// What an entry boots.
+    /// What an entry boots. What it does to variables is undone, as another may be tried after it.
     Result<LoadRequest> run_entry(const MenuItem& item);
 
 private:
@@ -62,8 +73,14 @@ private:
     bool add_item(const std::vector<std::string>& words, const Statement& statement);
     bool set(const std::vector<std::string>& words);
     bool search(const std::vector<std::string>& words);
-    bool search_file(const std::string& path, const std::string& variable);
+    enum class SearchBy { file, label, uuid };
+    /// Sets the variable, if it has a name, to the first device that has it.
+    bool search_volume(SearchBy by, const std::string& name, const std::string& variable,
+                       const std::vector<std::string>& hints);
+    bool probe(const std::vector<std::string>& words);
+    bool loopback(const std::vector<std::string>& words);
     bool load_environment(const std::vector<std::string>& words);
+    bool save_environment(const std::vector<std::string>& words);
     bool run_file(const std::vector<std::string>& words, bool own_menu);
     bool load_kernel(const std::vector<std::string>& words);
     bool load_initrds(const std::vector<std::string>& words);
@@ -75,8 +92,10 @@ private:
     void set_config_variables(const FilePlace& file);
     void assign(const std::string& name, std::string value);
     [[nodiscard]] std::size_t root() const;
+    [[nodiscard]] std::size_t device(const std::string& name, std::size_t otherwise) const;
     [[nodiscard]] FilePlace place(const std::string& text) const;
     [[nodiscard]] bool spend(std::size_t steps);
+    void note(std::string sentence);
     /// Stops everything.
     bool stop(std::string reason);
 
@@ -90,6 +109,9 @@ private:
     std::size_t steps_left_;
     unsigned depth_ = 0, files_read_ = 0;
     std::string failure_;
+    Environment environment_, saved_, saved_at_top_;
+    std::vector<std::string> notes_;
+    std::set<std::string> loopbacks_; ///< devices that `loopback` has made
 };
 
 } // namespace parapet::bootdisk

@@ -28,6 +28,10 @@ public:
             begin_entry(line);
         } else if (key == "default" && menu_.entries.empty()) {
             menu_.default_entry = line == "saved" ? "" : std::string{line};
+        } else if (key == "fallback" && menu_.entries.empty()) {
+            for (const std::string_view word : words_of(line)) {
+                menu_.fallbacks.emplace_back(word);
+            }
         } else if (!menu_.entries.empty()) {
             take_in_entry(key, line);
         }

@@ -8,6 +8,20 @@
 
 namespace {
 
+long long size_of(const parapet::UniqueFd& fd) {
+    struct stat info {};
+    return fd.valid() && fstat(fd.get(), &info) == 0 ? static_cast<long long>(info.st_size) : 0;
+}
+
+void show_entry(const parapet::bootdisk::EntryFiles& files) {
+    std::printf("entry    %s\nkernel   %s (%lld bytes)\n", files.title.c_str(), files.kernel_path.c_str(),
+                size_of(files.kernel));
+    for (const std::string& path : files.initrd_paths) {
+        std::printf("initrd   %s\n", path.c_str());
+    }
+    std::printf("         (%lld bytes)\ncmdline  %s\n", size_of(files.initrd), files.cmdline.c_str());
+}
+
 int show(int argc, char** argv) {
     if (argc < 2 || argc > 3) {
         std::fputs("usage: parapet-bootfiles IMAGE [ENTRY]\n", stderr);
@@ -22,17 +36,12 @@ int show(int argc, char** argv) {
         std::fprintf(stderr, "parapet-bootfiles: %s\n", files.error().message.c_str());
         return 1;
     }
-    const auto size = [](const parapet::UniqueFd& fd) {
-        struct stat info {};
-        return fd.valid() && fstat(fd.get(), &info) == 0 ? static_cast<long long>(info.st_size) : 0;
-    };
-    std::printf("config   %s\nentry    %s\nkernel   %s (%lld bytes)\n", files->config.c_str(), files->title.c_str(),
-                files->kernel_path.c_str(), size(files->kernel));
-    for (const std::string& path : files->initrd_paths) {
-        std::printf("initrd   %s\n", path.c_str());
+    std::printf("config   %s\nnote     %s\n", files->config.c_str(), files->note.c_str());
+    show_entry(*files);
+    if (files->next) {
+        std::puts("after a reboot");
+        show_entry(*files->next);
     }
-    std::printf("         (%lld bytes)\ncmdline  %s\nnote     %s\n", size(files->initrd), files->cmdline.c_str(),
-                files->note.c_str());
     return 0;
 }
 

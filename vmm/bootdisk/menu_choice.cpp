@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vmm/bootdisk/menu_choice.hpp"
 
+#include "vmm/bootdisk/text_lines.hpp"
 #include "vmm/bootdisk/volumes.hpp"
 
 #include <algorithm>
@@ -11,6 +12,7 @@ namespace {
 
 constexpr unsigned max_nesting = 8;
 constexpr std::size_t titles_shown = 12;
+constexpr unsigned max_attempts = 40;
 
 /// The part before the first single ">", taken off together with it; ">>" stands for the character itself.
 std::string take_component(std::string& path) {
@@ -41,6 +43,14 @@ std::optional<std::size_t> as_number(const std::string& text) {
     return error == std::errc{} && stop == end && !text.empty() ? std::optional{number} : std::nullopt;
 }
 
+bool shown(const MenuItem& item) {
+    return !item.is_hidden;
+}
+bool shown(const BootEntry&) {
+    return true;
+}
+
+/// By title or id, or by its number among those that a menu shows.
 template <typename Item>
 const Item* find_item(const std::vector<Item>& items, const std::string& name) {
     const auto found = std::find_if(items.begin(), items.end(),
@@ -48,17 +58,25 @@ const Item* find_item(const std::vector<Item>& items, const std::string& name) {
     if (found != items.end()) {
         return &*found;
     }
-    const auto number = as_number(name);
-    return number && *number < items.size() ? &items[*number] : nullptr;
+    auto number = as_number(name);
+    for (const Item& item : items) {
+        if (number && shown(item) && (*number)-- == 0) {
+            return &item;
+        }
+    }
+    return nullptr;
 }
 
 template <typename Item>
 std::string titles(const std::vector<Item>& items) {
     std::string text;
-    for (std::size_t i = 0; i < items.size() && i < titles_shown; i++) {
-        text += (text.empty() ? "" : ", ") + std::to_string(i) + " '" + printable(items[i].title) + "'";
+    std::size_t count = 0;
+    for (const Item& item : items) {
+        if (shown(item) && count++ < titles_shown) {
+            text += (text.empty() ? "" : ", ") + std::to_string(count - 1) + " '" + printable(item.title) + "'";
+        }
     }
-    return text + (items.size() > titles_shown ? ", ..." : "");
+    return text + (count > titles_shown ? ", ..." : "");
 }
 
 template <typename Item>
@@ -66,10 +84,35 @@ Error no_such_entry(const std::string& name, const std::vector<Item>& items) {
     return Error{"there is no boot entry '" + printable(name) + "'; there are: " + titles(items)};
 }
 
+/// Why entries were passed over; the first reason is the one to tell.
+class PassedOver {
+public:
+    void add(const Error& why) {
+        attempts_++;
+        if (std::find(reasons_.begin(), reasons_.end(), why.message) == reasons_.end()) {
+            reasons_.push_back(why.message); // the default one comes up again among all
+        }
+    }
+    [[nodiscard]] bool enough() const { return attempts_ >= max_attempts; }
+    [[nodiscard]] Error error() const { return Error{reasons_.empty() ? "it has no menu entries" : reasons_.front()}; }
+    Chosen instead(Chosen chosen) const {
+        if (!reasons_.empty()) {
+            const std::string others =
+                reasons_.size() > 1 ? " (and " + std::to_string(reasons_.size() - 1) + " more)" : std::string{};
+            chosen.note = reasons_.front() + others + "; taking '" + printable(chosen.entry.title) + "'";
+        }
+        return chosen;
+    }
+
+private:
+    std::vector<std::string> reasons_;
+    unsigned attempts_ = 0;
+};
+
 /// Walks a GRUB menu.
 class Walk {
 public:
-    explicit Walk(GrubScript& script) : script_{script} {}
+    Walk(GrubScript& script, const EntryCheck& usable) : script_{script}, usable_{usable} {}
 
     Result<Chosen> take(const MenuItem& item, std::string rest, const std::string& title, unsigned depth = 0) {
         const std::string full = title.empty() ? item.title : title + " > " + item.title;
@@ -114,78 +157,180 @@ public:
         return std::nullopt;
     }
 
+    /// By a name or path as `default` has it, in any menu.
+    Result<Chosen> by_name(const std::vector<MenuItem>& items, const std::string& path) {
+        std::string rest = path;
+        const std::string first = rest.empty() ? "0" : take_component(rest);
+        if (const MenuItem* item = find_item(items, first)) {
+            return take(*item, rest, {});
+        }
+        auto nested = search(items, path, {});
+        return nested ? *std::move(nested) : Result<Chosen>{no_such_entry(path, items)};
+    }
+
+    /// The first that can be used, in the order of the menus.
+    std::optional<Chosen> any(const std::vector<MenuItem>& items, PassedOver& passed, const std::string& title,
+                              unsigned depth = 0) {
+        for (const MenuItem& item : items) {
+            if (item.is_hidden || passed.enough()) {
+                continue;
+            }
+            if (item.is_submenu) {
+                const auto inner = depth < max_nesting ? script_.open_submenu(item) : Error{"nested too deeply"};
+                const std::string full = title.empty() ? item.title : title + " > " + item.title;
+                auto found = inner ? any(*inner, passed, full, depth + 1) : std::nullopt;
+                if (found) {
+                    return found;
+                }
+            } else if (auto chosen = take(item, {}, title, depth)) {
+                return *std::move(chosen);
+            } else {
+                passed.add(chosen.error());
+            }
+        }
+        return std::nullopt;
+    }
+
 private:
     Result<Chosen> load(const MenuItem& item, const std::string& title) {
+        BootEntry entry;
         if (item.ready) {
-            return Chosen{*item.ready, {}};
+            entry = *item.ready;
+        } else {
+            auto request = script_.run_entry(item);
+            if (!request) {
+                return request.error();
+            }
+            if (!request->kernel) {
+                return Error{"the boot entry '" + printable(title) + "' starts no Linux kernel"};
+            }
+            entry = {item.id, title, *request->kernel, request->initrds, request->cmdline};
         }
-        auto request = script_.run_entry(item);
-        if (!request) {
-            return request.error();
+        if (auto there = usable_(entry); !there) {
+            return there.error();
         }
-        if (!request->kernel) {
-            return Error{"the boot entry '" + printable(title) + "' starts no Linux kernel"};
-        }
-        return Chosen{{item.id, title, *request->kernel, request->initrds, request->cmdline}, {}};
+        return Chosen{std::move(entry), {}};
     }
 
     GrubScript& script_;
+    const EntryCheck& usable_;
 };
+
+std::vector<std::string> split(const std::string& text) {
+    std::vector<std::string> words;
+    for (const std::string_view word : words_of(text)) {
+        words.emplace_back(word);
+    }
+    return words;
+}
+
+constexpr std::size_t max_offers = 60;
+
+void add_offers(GrubScript& script, const std::vector<MenuItem>& items, const std::string& path,
+                std::vector<std::string>& offers, unsigned depth) {
+    std::size_t number = 0;
+    for (const MenuItem& item : items) {
+        const std::string name = item.is_hidden ? "-" : path + std::to_string(number++);
+        if (offers.size() >= max_offers) {
+            return;
+        }
+        offers.push_back(name + " '" + printable(item.title) + "'" + (item.is_hidden ? " (hidden)" : ""));
+        const auto inner = item.is_submenu && depth < max_nesting ? script.open_submenu(item) : Error{"no submenu"};
+        if (inner) {
+            add_offers(script, *inner, name + ">", offers, depth + 1);
+        }
+    }
+}
+
+Result<BootEntry> checked(const BootEntry& entry, const EntryCheck& usable) {
+    BootEntry copy = entry;
+    if (copy.kernel.path.empty()) {
+        return Error{"the boot entry '" + printable(entry.title) + "' starts no kernel"};
+    }
+    if (auto there = usable(copy); !there) {
+        return there.error();
+    }
+    return copy;
+}
 
 } // namespace
 
-Result<Chosen> choose_from_grub(GrubScript& script, const std::optional<std::string>& wanted) {
+std::vector<std::string> offers_of(GrubScript& script) {
+    std::vector<std::string> offers;
+    const std::vector<MenuItem> items = script.menu();
+    add_offers(script, items, {}, offers, 0);
+    return offers;
+}
+
+std::vector<std::string> offers_of(const SimpleMenu& menu) {
+    std::vector<std::string> offers;
+    for (std::size_t i = 0; i < menu.entries.size() && i < max_offers; i++) {
+        offers.push_back(std::to_string(i) + " '" + printable(menu.entries[i].title) + "'");
+    }
+    return offers;
+}
+
+Result<Chosen> choose_from_grub(GrubScript& script, const std::optional<std::string>& wanted,
+                                const EntryCheck& usable) {
     const std::vector<MenuItem> items = script.menu();
     if (items.empty()) {
         return Error{"it has no menu entries"};
     }
-    Walk walk{script};
-    std::string rest = wanted.value_or(script.variable("default"));
-    const std::string first = rest.empty() ? "0" : take_component(rest);
-    if (const MenuItem* item = find_item(items, first)) {
-        auto chosen = walk.take(*item, rest, {});
-        if (chosen || wanted) {
-            return chosen;
-        }
-    } else if (wanted) {
-        const auto nested = walk.search(items, *wanted, {});
-        return nested ? *nested : Result<Chosen>{no_such_entry(*wanted, items)};
-    } else if (auto nested = walk.search(items, first, {})) {
-        return *nested;
+    Walk walk{script, usable};
+    if (wanted) {
+        return walk.by_name(items, *wanted);
     }
-    // A default that is gone or starts something else, such as the firmware's setup: GRUB would show its menu.
-    std::string why;
-    for (const MenuItem& item : items) {
-        auto chosen = walk.take(item, {}, {});
+    // GRUB tries the default, then what `fallback` names, and shows its menu then; a user would take the next.
+    PassedOver passed;
+    std::vector<std::string> names = split(script.variable("fallback"));
+    names.insert(names.begin(), script.variable("default"));
+    for (const std::string& name : names) {
+        auto chosen = walk.by_name(items, name);
         if (chosen) {
-            chosen->note = "the default boot entry '" + printable(script.variable("default")) +
-                           "' boots no kernel; taking '" + printable(chosen->entry.title) + "'";
-            return chosen;
+            return passed.instead(*std::move(chosen));
         }
-        why = why.empty() ? chosen.error().message : why;
+        passed.add(chosen.error());
     }
-    return Error{why};
+    auto chosen = walk.any(items, passed, {});
+    return chosen ? Result<Chosen>{passed.instead(*std::move(chosen))} : passed.error();
 }
 
-Result<Chosen> choose_from_simple(const SimpleMenu& menu, const std::optional<std::string>& wanted) {
-    const std::string name = wanted.value_or(menu.default_entry.empty() ? "0" : menu.default_entry);
-    const BootEntry* entry = find_item(menu.entries, name);
-    if (wanted && entry == nullptr) {
-        return no_such_entry(name, menu.entries);
-    }
-    if (entry != nullptr && !entry->kernel.path.empty()) {
-        return Chosen{*entry, {}};
-    }
+Result<Chosen> choose_from_simple(const SimpleMenu& menu, const std::optional<std::string>& wanted,
+                                  const EntryCheck& usable) {
     if (wanted) {
-        return Error{"the boot entry '" + printable(entry->title) + "' starts no kernel"};
+        const BootEntry* entry = find_item(menu.entries, *wanted);
+        if (entry == nullptr) {
+            return no_such_entry(*wanted, menu.entries);
+        }
+        auto found = checked(*entry, usable);
+        return found ? Result<Chosen>{Chosen{*std::move(found), {}}} : found.error();
     }
-    const auto other = std::find_if(menu.entries.begin(), menu.entries.end(),
-                                    [](const BootEntry& candidate) { return !candidate.kernel.path.empty(); });
-    if (other == menu.entries.end()) {
-        return Error{"it has no entry that starts a kernel"};
+    PassedOver passed;
+    std::vector<const BootEntry*> order;
+    std::vector<std::string> names = menu.fallbacks;
+    names.insert(names.begin(), menu.default_entry.empty() ? "0" : menu.default_entry);
+    for (const std::string& name : names) {
+        order.push_back(find_item(menu.entries, name));
+        if (order.back() == nullptr) {
+            passed.add(no_such_entry(name, menu.entries));
+            order.pop_back();
+        }
     }
-    return Chosen{*other, "the default boot entry '" + printable(name) + "' boots no kernel; taking '" +
-                              printable(other->title) + "'"};
+    for (const BootEntry& entry : menu.entries) {
+        order.push_back(&entry);
+    }
+    for (std::size_t i = 0; i < order.size() && !passed.enough(); i++) {
+        if (std::find(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(i), order[i]) !=
+            order.begin() + static_cast<std::ptrdiff_t>(i)) {
+            continue;
+        }
+        auto found = checked(*order[i], usable);
+        if (found) {
+            return passed.instead({*std::move(found), {}});
+        }
+        passed.add(found.error());
+    }
+    return passed.error();
 }
 
 } // namespace parapet::bootdisk

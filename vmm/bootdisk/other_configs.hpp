@@ -12,11 +12,13 @@ namespace parapet::bootdisk {
 
 struct SimpleMenu {
     std::vector<BootEntry> entries;
-    std::string default_entry; ///< a number or an id; empty: the first
+    std::string default_entry{};          ///< a number or an id; empty: the first
+    std::vector<std::string> fallbacks{}; ///< what the menu names for when that cannot be used
 };
 
 /// `config`: where the text stands; paths without a device are on its volume.
 SimpleMenu parse_legacy_grub(std::string_view text, const FilePlace& config, const std::vector<Volume>& volumes);
-SimpleMenu parse_extlinux(std::string_view text, const FilePlace& config);
+/// Reads what the text includes.
+SimpleMenu parse_extlinux(DiskFiles& disk, std::string_view text, const FilePlace& config);
 
 } // namespace parapet::bootdisk

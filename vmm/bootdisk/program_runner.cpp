@@ -22,9 +22,16 @@ namespace {
 constexpr char stop_word = 's';
 constexpr int runner_ends = 0;
 
+/// What stands before the argument in a message.
+struct Head {
+    std::uint64_t offset, length;
+    char command;
+};
+constexpr std::size_t head_size = sizeof(Head);
+
 struct Request {
-    std::array<char, ProgramRunner::max_argument + 2> text{}; ///< command, argument, NUL
-    std::size_t length = 0;                                   ///< without the NUL; 0: nobody is there any more
+    std::array<char, head_size + ProgramRunner::max_argument + 1> bytes{}; ///< Head, argument, NUL
+    std::size_t length = 0; ///< without the NUL; 0: nobody is there any more
     UniqueFd output, complaints;
 };
 
@@ -49,7 +56,7 @@ void take_descriptors(msghdr& message, Request& request) {
 Request receive(int socket) {
     Request request;
     Control control{};
-    iovec data{request.text.data(), request.text.size() - 1};
+    iovec data{request.bytes.data(), request.bytes.size() - 1};
     msghdr message{};
     message.msg_iov = &data;
     message.msg_iovlen = 1;
@@ -66,8 +73,14 @@ Request receive(int socket) {
 /// In the child: becomes the program, or ends.
 [[noreturn]] void become_program(const char* image, const Request& request, const char* no_path) {
     static const char* const environment[] = {"LC_ALL=C", nullptr};
-    const bool list = request.text[0] == static_cast<char>(ProgramRunner::Command::list);
-    const char* const arguments[] = {"grub-fstest", image, list ? "ls" : "cat", "--", request.text.data() + 1, nullptr};
+    Head head;
+    std::memcpy(&head, request.bytes.data(), head_size);
+    const bool list = head.command == static_cast<char>(ProgramRunner::Command::list);
+    const std::string skip = "--skip=" + std::to_string(head.offset);
+    const std::string take = "--length=" + std::to_string(head.length);
+    const char* const arguments[] = {
+        "grub-fstest", image, list ? "ls" : "cat", skip.c_str(), take.c_str(), "--", request.bytes.data() + head_size,
+        nullptr};
     if (dup2(request.output.get(), STDOUT_FILENO) >= 0 && dup2(request.complaints.get(), STDERR_FILENO) >= 0 &&
         confine_program()) {
         syscall(SYS_execveat, program_fd, no_path, arguments, environment, AT_EMPTY_PATH);
@@ -99,7 +112,7 @@ int attend(pid_t child, int socket) {
         if (request.length == 0) {
             _exit(runner_ends);
         }
-        if (request.length < 2 || !request.output.valid() || !request.complaints.valid()) {
+        if (request.length <= head_size || !request.output.valid() || !request.complaints.valid()) {
             continue; // a stop that came after the end
         }
         const pid_t child = fork();
@@ -141,12 +154,15 @@ Result<ProgramRunner> ProgramRunner::start(const std::string& image) {
     return ProgramRunner{std::move(ours)};
 }
 
-bool ProgramRunner::begin(Command command, const std::string& argument, int output, int complaints) const {
-    std::string text(1, static_cast<char>(command));
-    text += argument;
-    if (argument.empty() || argument.size() > max_argument) {
+bool ProgramRunner::begin(const Question& question, int output, int complaints) const {
+    if (question.argument.empty() || question.argument.size() > max_argument ||
+        question.argument.find('\0') != std::string::npos) {
         return false;
     }
+    const Head head{question.offset, question.length, static_cast<char>(question.command)};
+    std::string text(head_size, '\0');
+    std::memcpy(text.data(), &head, head_size);
+    text += question.argument;
     Control control{};
     iovec data{text.data(), text.size()};
     msghdr message{};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the program that reads disk images, for a finder that can start nothing itself.
 //
-//   finder ──run: command, argument, two descriptors──▶ runner ──fork, execveat──▶ grub-fstest IMAGE command argument
-//          ◀─────────────────── exit status ───────────        ──pidfd: kill──▶   (when told to stop, or nobody waits)
+//   finder ──question, two descriptors──▶ runner ──fork, execveat──▶ grub-fstest IMAGE command argument
+//          ◀──────── exit status ────────        ──pidfd: kill──▶   (when told to stop, or nobody waits)
 //
 // The runner is forked before anything of the image is read. It knows the program and the image from then; a finder
 // that was taken over can choose between two commands and what stands behind them, and which of its own descriptors the
@@ -12,6 +12,7 @@
 #include "support/result.hpp"
 #include "support/unique_fd.hpp"
 
+#include <cstdint>
 #include <string>
 
 namespace parapet::bootdisk {
@@ -21,11 +22,17 @@ public:
     enum class Command : char { list = 'l', print = 'p' };
     static constexpr std::size_t max_argument = 4096;
 
+    struct Question {
+        Command command;
+        std::string argument;
+        std::uint64_t offset = 0, length = 0; ///< of what is printed; length 0: to the end
+    };
+
     /// Forks it. `image`: an absolute path. The program is open at program_fd, which is closed here afterwards.
     static Result<ProgramRunner> start(const std::string& image);
 
     /// Begins a run, with these as standard output and error. One at a time. False: the runner is gone.
-    [[nodiscard]] bool begin(Command command, const std::string& argument, int output, int complaints) const;
+    [[nodiscard]] bool begin(const Question& question, int output, int complaints) const;
     /// Ends the run that was begun. Its status follows all the same.
     void stop() const;
     /// Waits for the end of the run. The exit status; -1: killed by a signal, or the runner is gone.

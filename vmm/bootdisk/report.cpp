@@ -7,7 +7,7 @@
 namespace parapet::bootdisk {
 namespace {
 
-constexpr std::size_t max_texts = 64;
+constexpr std::size_t max_texts = 128;
 
 } // namespace
 

@@ -69,16 +69,28 @@ std::optional<std::size_t> find_label(const std::vector<Volume>& volumes, std::s
     return index_where(volumes, [&](const Volume& volume) { return !label.empty() && volume.label == label; });
 }
 
+std::size_t volume_of(const std::vector<Volume>& volumes, std::string_view name, std::size_t otherwise, bool legacy) {
+    if (const auto found = find_device(volumes, name, legacy)) {
+        return *found;
+    }
+    for (const std::string_view kind : {"hd", "lvm", "md", "xen/", "ahci", "ata", "scsi", "usb", "fd"}) {
+        if (name.starts_with(kind)) {
+            return otherwise;
+        }
+    }
+    return FilePlace::nowhere;
+}
+
 FilePlace place_of(const std::vector<Volume>& volumes, std::string_view text, std::size_t root, bool legacy) {
     FilePlace place{root, std::string{text}};
     if (text.starts_with('(')) {
         const std::size_t end = text.find(')');
         if (end != std::string_view::npos) {
-            place.volume = find_device(volumes, text.substr(1, end - 1), legacy).value_or(root);
-            place.path = text.substr(end + 1);
+            place.volume = volume_of(volumes, text.substr(1, end - 1), root, legacy);
+            place.path = text.substr(place.volume == FilePlace::nowhere ? 0 : end + 1);
         }
     }
-    if (!place.path.starts_with('/')) {
+    if (place.volume != FilePlace::nowhere && !place.path.starts_with('/')) {
         place.path.insert(place.path.begin(), '/');
     }
     return place;

@@ -16,8 +16,12 @@ std::optional<std::size_t> find_device(const std::vector<Volume>& volumes, std::
 std::optional<std::size_t> find_uuid(const std::vector<Volume>& volumes, std::string_view uuid);
 std::optional<std::size_t> find_label(const std::vector<Volume>& volumes, std::string_view label);
 
-/// "(device)/path", or a path on `root`. A device that this disk does not have stands for `root`, too: an image of one
-/// partition still speaks of the disk that it was cut from.
+/// The same, but a hard disk, logical volume or array that is not here stands for `otherwise`: an image of one
+/// partition still speaks of the disk that it was cut from. Any other device, such as a loopback, is nowhere.
+std::size_t volume_of(const std::vector<Volume>& volumes, std::string_view name, std::size_t otherwise,
+                      bool legacy = false);
+
+/// "(device)/path", or a path on `root`.
 FilePlace place_of(const std::vector<Volume>& volumes, std::string_view text, std::size_t root, bool legacy = false);
 
 /// What the user should see of text from an image: printable, and not endless.

@@ -25,12 +25,21 @@ public:
 
     [[nodiscard]] const std::vector<Volume>& volumes() const override { return volumes_; }
     [[nodiscard]] std::optional<std::string> read(const FilePlace& place) override {
+        if (place.volume >= files_.size()) {
+            return std::nullopt;
+        }
         const auto found = files_.at(place.volume).find(place.path);
-        return found == files_[place.volume].end() ? std::nullopt : std::optional{found->second};
+        if (found == files_[place.volume].end() || place.offset > found->second.size()) {
+            return std::nullopt;
+        }
+        return found->second.substr(place.offset, place.is_part() ? place.length : std::string::npos);
     }
     [[nodiscard]] std::vector<std::string> list(const FilePlace& place) override {
         const std::string folder = place.path.ends_with('/') ? place.path : place.path + "/";
         std::set<std::string> names;
+        if (place.volume >= files_.size()) {
+            return {};
+        }
         for (const auto& [path, text] : files_.at(place.volume)) {
             if (path.starts_with(folder)) {
                 const std::string rest = path.substr(folder.size());

@@ -12,8 +12,9 @@ namespace {
 /// What `$out` is after a script.
 std::string out_of(const std::string& script) {
     FakeDisk disk;
-    disk.add({"loop0,gpt1", "label one", "abcd"}, {{"/c", script}, {"/there", "x"}});
-    disk.add({"loop0,gpt2", "two", "EF01"}, {{"/only/here", "x"}});
+    disk.add({"loop0,gpt1", "label one", "abcd", "ext2"},
+             {{"/c", script}, {"/both", "x"}, {"/there", "x"}, {"/define_f", "function f { set out=${out}new; }"}});
+    disk.add({"loop0,gpt2", "two", "EF01"}, {{"/only/here", "x"}, {"/both", "x"}});
     GrubScript run{disk, {0, "/c"}};
     const auto result = run.run();
     return result ? run.variable("out") : "error: " + result.error().message;
@@ -54,15 +55,67 @@ TEST(Script, Conditions) {
 
 TEST(Script, FunctionsAndTheirArguments) {
     EXPECT_EQ(out_of("function f { set out=\"$1-$2-$#-$@\"; }\nf a 'b c'"), "a-b c-2-a b c");
-    EXPECT_EQ(out_of("function f {\n set out=old\n function f { set out=new; }\n}\nf\nf\n"), "new");
+    EXPECT_EQ(out_of("function f { set out=old; }\nfunction f { set out=new; }\nf\n"), "new");
+    EXPECT_EQ(out_of("function f { source /define_f; set out=${out}old; }\nf\nf\n"), "oldnew");
 }
 
 TEST(Script, Search) {
     EXPECT_EQ(out_of("search --no-floppy --fs-uuid --set=out --hint=hd0,gpt9 ef01"), "loop0,gpt2");
-    EXPECT_EQ(out_of("search --set out --label 'label one'"), "loop0,gpt1");
+    EXPECT_EQ(out_of("search -s out --label 'label one'"), "loop0,gpt1");
     EXPECT_EQ(out_of("search --file --set=out /only/here"), "loop0,gpt2");
     EXPECT_EQ(out_of("search.fs_label two out"), "loop0,gpt2");
     EXPECT_EQ(out_of("if search --fs-uuid --set=out nope; then set out=found; fi"), "");
+}
+
+/// Which word is the name and which the variable, as GRUB's own parser of options has it.
+TEST(Script, SearchInEveryOrderOfWords) {
+    const auto root_after = [](const std::string& command) { return out_of(command + "; set out=$root"); };
+    for (const char* command :
+         {"search --fs-uuid ef01 --set root", "search --fs-uuid ef01 --set", "search -u ef01 -s",
+          "search --set --fs-uuid ef01", "search -us root ef01", "search --set=ef01 --fs-uuid",
+          "search -n -u -s root -- ef01", "search --hint-new=x --fs-uuid ef01 --set=root",
+          "search.fs_uuid ef01 root hd0,gpt1", "search --hint-bios=hd0,gpt1 -u ef01 --set=root"}) {
+        EXPECT_EQ(root_after(command), "loop0,gpt2") << command;
+    }
+    for (const char* command :
+         {"search --fs-uuid --set root ef01", // looks for a UUID called root
+          "search --set=root ef01",           // by what?
+          "search --fs-uuid --set=root --hint hd0 ef01", "search --fs-uuid", "search.fs_uuid ef01",
+          "search --no-floppy=x --fs-uuid --set=root ef01", "search --fs-uuid ef01"}) {
+        EXPECT_EQ(root_after(command), "loop0,gpt1") << command;
+    }
+    EXPECT_EQ(out_of("if search --fs-uuid ef01; then set out=found; fi"), "found") << "without a variable";
+    EXPECT_EQ(out_of("search --file /both --set=out"), "loop0,gpt1");
+    EXPECT_EQ(out_of("search --file /both --set=out --hint=hd0,gpt2"), "loop0,gpt2");
+}
+
+TEST(Script, Probe) {
+    for (const auto& [options, value] : std::map<std::string, std::string>{{"--fs-uuid --set=out (hd0,gpt2)", "EF01"},
+                                                                           {"-u -s out hd0,gpt2", "EF01"},
+                                                                           {"--set=out --label $root", "label one"},
+                                                                           {"-s out --fs $root", "ext2"},
+                                                                           {"--set=out --partmap ($root)", "gpt"},
+                                                                           {"--set=out --driver $root", "xen"},
+                                                                           {"--set=out --part-uuid $root", "none"}}) {
+        EXPECT_EQ(out_of("probe " + options), value) << options;
+    }
+    for (const char* refused :
+         {"probe --set out --fs-uuid hd0,gpt2", "probe --set=out $root", "probe --set=out -x $root",
+          "probe --set=out --fs-uuid hd0,gpt7", "probe --set=out --fs-uuid"}) {
+        EXPECT_EQ(out_of(std::string{"if "} + refused + "; then out=wrong; fi"), "") << refused;
+    }
+}
+
+TEST(Script, BlocksOfUnknownCommandsAreNotRun) {
+    FakeDisk disk;
+    disk.add({"loop0", "", ""},
+             {{"/c", "hiddenentry x --hotkey=x { set out=1 }\nanother thing { set out=2 }\nset z=3"}});
+    GrubScript run{disk, {0, "/c"}};
+    ASSERT_TRUE(run.run());
+    EXPECT_EQ(run.variable("out"), "");
+    EXPECT_EQ(run.variable("z"), "3");
+    ASSERT_EQ(run.notes().size(), 1U);
+    EXPECT_NE(run.notes()[0].find("command 'another' with a block"), std::string::npos);
 }
 
 TEST(Script, SourcedFiles) {
@@ -74,11 +127,13 @@ TEST(Script, SourcedFiles) {
 }
 
 TEST(Script, MissingPieces) {
-    EXPECT_EQ(out_of("if true; then"), "error: line 1: 'fi' is missing at the end");
-    EXPECT_EQ(out_of("function f"), "error: line 1: '{' is missing");
-    EXPECT_EQ(out_of("set out='x"), "error: line 1: a quotation mark or brace that nothing closes");
-    EXPECT_EQ(out_of("set out=${x"), "error: line 1: a quotation mark or brace that nothing closes");
-    EXPECT_EQ(out_of("for"), "error: line 1: 'do' is missing");
+    EXPECT_EQ(out_of("if true; then"), "error: line 1: no command can begin with the end of the file");
+    EXPECT_EQ(out_of("if true\nthen x; }"), "error: line 2: 'fi' is missing before '}'");
+    EXPECT_EQ(out_of("function f"), "error: line 1: '{' is missing before the end of the file");
+    EXPECT_EQ(out_of("set out='x"), "error: line 1: a quotation mark that nothing closes");
+    EXPECT_EQ(out_of("set out=${x"), "error: line 1: a '$' without the name of a variable");
+    EXPECT_EQ(out_of("a\nb | c"), "error: line 2: '|'");
+    EXPECT_EQ(out_of("for"), "error: line 1: a loop cannot be called the end of the line");
 }
 
 TEST(Script, EndlessAndHugeOnesEnd) {

@@ -45,7 +45,7 @@ const std::vector<Row>& rows() {
 std::optional<Status> refusal(const std::string& answer) {
     static const std::map<std::string, Status> errors{
         {"EPERM", abi::XEN_EPERM},   {"EINVAL", abi::XEN_EINVAL},         {"ENOSYS", abi::XEN_ENOSYS},
-        {"ENOSPC", abi::XEN_ENOSPC}, {"EOPNOTSUPP", abi::XEN_EOPNOTSUPP},
+        {"ENOSPC", abi::XEN_ENOSPC}, {"EOPNOTSUPP", abi::XEN_EOPNOTSUPP}, {"EACCES", abi::XEN_EACCES},
     };
     // What follows must not limit it to some arguments.
     static const std::regex shape{"`-(E[A-Z0-9]+)`(:.*)?"};

@@ -229,21 +229,42 @@ TEST(Emulate, CpuidFaultsWhereTheGuestKernelSaysSo) {
     EXPECT_FALSE(vm.vcpu().cpuid_faults);
 }
 
+/// Write CR4; true where the processor's is to follow.
+bool write_cr4(FakeVm& vm, u64 value) {
+    guest_at(vm, {0x0f, 0x22, 0xe0}).rax = value; // mov %rax, %cr4
+    return (fault(vm, abi::TRAP_gp_fault).flags & ExitWork::LOAD_FEATURES) != 0;
+}
+
+TEST(Emulate, TsdIsLoadedAsCr4SaysIt) {
+    constexpr u64 CR4_TSD = 1 << 2;
+    FakeVm vm;
+    add_leaf(vm, 1, 0, 0, 0, 1u << 4);
+    EXPECT_TRUE(write_cr4(vm, 0x20 | CR4_TSD));
+    EXPECT_NE(vm.vcpu().cr4 & CR4_TSD, 0u);
+    EXPECT_FALSE(write_cr4(vm, 0x20 | CR4_TSD));
+    ASSERT_TRUE(emulated(vm, {0x0f, 0x31})) << "the kernel's own rdtsc";
+    Vcpu& vcpu = vm.vcpu(); // user mode, on the same tables
+    vcpu.user_root = vcpu.kernel_root;
+    vcpu.user_cr3 = vcpu.kernel_cr3;
+    vcpu.kernel_sp = vm.va(2, PAGE_SIZE).address;
+    set_kernel_mode(vcpu, false);
+    EXPECT_FALSE(emulated(vm, {0x0f, 0x31})) << "that of user mode";
+    EXPECT_EQ(vcpu.kernel_mode, 1) << "in the kernel's handler";
+    EXPECT_TRUE(write_cr4(vm, 0x20));
+    EXPECT_EQ(vm.vcpu().cr4 & CR4_TSD, 0u);
+}
+
 TEST(Emulate, FsgsbaseIsLoadedAsCr4SaysIt) {
     constexpr u64 CR4_FSGSBASE = 1 << 16;
     FakeVm vm;
-    const auto write_cr4 = [&](u64 value) {
-        guest_at(vm, {0x0f, 0x22, 0xe0}).rax = value; // mov %rax, %cr4
-        return (fault(vm, abi::TRAP_gp_fault).flags & ExitWork::LOAD_FEATURES) != 0;
-    };
-    EXPECT_FALSE(write_cr4(0x20));
-    (void)write_cr4(0x20 | CR4_FSGSBASE);
+    EXPECT_FALSE(write_cr4(vm, 0x20));
+    (void)write_cr4(vm, 0x20 | CR4_FSGSBASE);
     EXPECT_EQ(vm.vcpu().cr4 & CR4_FSGSBASE, 0u) << "not offered";
     add_leaf(vm, 7, 0, 1, 0, 0);
-    EXPECT_TRUE(write_cr4(0x20 | CR4_FSGSBASE));
+    EXPECT_TRUE(write_cr4(vm, 0x20 | CR4_FSGSBASE));
     EXPECT_NE(vm.vcpu().cr4 & CR4_FSGSBASE, 0u);
-    EXPECT_FALSE(write_cr4(0x20 | CR4_FSGSBASE));
-    EXPECT_TRUE(write_cr4(0x20));
+    EXPECT_FALSE(write_cr4(vm, 0x20 | CR4_FSGSBASE));
+    EXPECT_TRUE(write_cr4(vm, 0x20));
     EXPECT_EQ(vm.vcpu().cr4 & CR4_FSGSBASE, 0u);
 }
 
@@ -347,23 +368,6 @@ TEST(Emulate, StringInputFillsMemory) {
     EXPECT_TRUE(reached_handler(vm, abi::TRAP_gp_fault));
 }
 
-TEST(Emulate, HltBlocks) {
-    FakeVm vm;
-    guest_at(vm, {0xf4});
-    const ExitWork work = fault(vm, abi::TRAP_gp_fault);
-    EXPECT_NE(work.flags & ExitWork::BLOCK, 0u);
-    EXPECT_EQ(vm.vcpu().regs->rip, vm.va(0, 1).address);
-    EXPECT_EQ(vm.vcpu().info64().evtchn_upcall_mask, 0);
-}
-
-TEST(Emulate, InvlpgQueuesAFlush) {
-    FakeVm vm;
-    guest_at(vm, {0x0f, 0x01, 0x38}).rax = vm.va(9).address; // invlpg (%rax)
-    const ExitWork work = fault(vm, abi::TRAP_gp_fault);
-    EXPECT_NE(work.flags & ExitWork::INVLPG, 0u);
-    EXPECT_EQ(work.invlpg_va, vm.va(9).address);
-}
-
 TEST(Emulate, XsetbvTakesLegalSubsets) {
     FakeVm vm;
     vm.boot.xcr0 = 0xe7;
@@ -395,6 +399,8 @@ TEST(Emulate, WhatStaysTheGuestsFault) {
     EXPECT_FALSE(emulated(vm, {0x48, 0xcf}));                   // iret
     EXPECT_FALSE(emulated(vm, {0x0f, 0x00, 0xd8}));             // ltr
     EXPECT_FALSE(emulated(vm, {0xfa}));                         // cli without IOPL
+    EXPECT_FALSE(emulated(vm, {0xf4}));                         // hlt: sched_op blocks
+    EXPECT_FALSE(emulated(vm, {0x0f, 0x01, 0x38}));             // invlpg: mmuext_op flushes
     EXPECT_FALSE(emulated(vm, {0xf0, 0x0f, 0x20, 0xc0}));       // lock
     EXPECT_FALSE(emulated(vm, {0xc4, 0xe2, 0x78, 0xf2, 0xc0})); // VEX
 }

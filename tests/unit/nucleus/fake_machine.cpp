@@ -244,7 +244,7 @@ Status FakeVm::hypercall(u64 number, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4) {
         regs.rip += boot.hypercall_instruction_length;
         regs.vector = vector::SYSCALL;
         handle_entry(vcpu());
-    } while (vcpu().preempted);
+    } while (vcpu().preempted && (vcpu().work.flags & ExitWork::BLOCK) == 0);
     return static_cast<Status>(regs.rax);
 }
 

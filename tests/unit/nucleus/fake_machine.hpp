@@ -138,7 +138,8 @@ public:
     /// Run one hypercall handler on vCPU 0.
     Status call(Handler handler, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0);
     Status call_on(Vcpu& on, Handler handler, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0);
-    /// Run a hypercall through handle_entry, registers and all; continued ones to their end. The result is rax.
+    /// Run a hypercall through handle_entry, registers and all; continued ones to their end, or to where the vCPU
+    /// blocks. The result is rax.
     Status hypercall(u64 number, u64 a0 = 0, u64 a1 = 0, u64 a2 = 0, u64 a3 = 0, u64 a4 = 0);
     /// Enter the core as the stubs would. The exit work is taken, as the home would, and returned.
     ExitWork enter(u64 vector, u32 irq_bits = 0);

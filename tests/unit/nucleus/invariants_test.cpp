@@ -464,7 +464,8 @@ TEST(Invariants, ATableThatNamesItselfLeavesNothingBehind) {
         // Something that must be undone comes first, the offence last.
         entries[0] = Pte::make(below, PLAIN | Pte::RW);
         entries[511] = Pte::make(table, PLAIN | Pte::RW);
-        EXPECT_EQ(pin_table(vm.vcpu(), table, table_type(level)), -abi::XEN_EINVAL) << level;
+        EXPECT_EQ(pin_table(vm.vcpu(), table, table_type(level)), level == 1 ? -abi::XEN_EBUSY : -abi::XEN_EINVAL)
+            << level;
         expect_untouched(vm, table);
         expect_untouched(vm, below);
     }
@@ -477,7 +478,7 @@ TEST(Invariants, ATableBelowThatMapsItsParentIsRefusedWithIt) {
     vm.machine.table(l2)[3] = Pte::make(l1, PLAIN | Pte::RW);
     vm.machine.table(l1)[5] = Pte::make(l2, PLAIN);
     vm.machine.table(l1)[7] = Pte::make(l2, PLAIN | Pte::RW);
-    EXPECT_EQ(pin_table(vm.vcpu(), l2, FrameType::l2), -abi::XEN_EINVAL);
+    EXPECT_EQ(pin_table(vm.vcpu(), l2, FrameType::l2), -abi::XEN_EBUSY);
     expect_untouched(vm, l1);
     expect_untouched(vm, l2);
     vm.machine.table(l1)[7] = {}; // reading it is no offence
@@ -492,8 +493,8 @@ TEST(Invariants, FullCountsRefuseAndDoNotWrap) {
     Frame& frame = vm.domain().frames[mfn];
     frame.word |= Frame::REFERENCE_MASK;
     const u64 full = frame.word;
-    EXPECT_EQ(vm.call(do_update_va_mapping, vm.va(200).address, Pte::make(mfn, PLAIN).raw), -abi::XEN_EINVAL);
-    EXPECT_EQ(vm.call(do_update_va_mapping, vm.va(200).address, Pte::make(mfn, PLAIN | Pte::RW).raw), -abi::XEN_EINVAL);
+    EXPECT_EQ(vm.call(do_update_va_mapping, vm.va(200).address, Pte::make(mfn, PLAIN).raw), -abi::XEN_EBUSY);
+    EXPECT_EQ(vm.call(do_update_va_mapping, vm.va(200).address, Pte::make(mfn, PLAIN | Pte::RW).raw), -abi::XEN_EBUSY);
     EXPECT_EQ(pin_table(vm.vcpu(), mfn, FrameType::l1), -abi::XEN_EINVAL);
     EXPECT_EQ(frame.word, full);
 
@@ -501,7 +502,7 @@ TEST(Invariants, FullCountsRefuseAndDoNotWrap) {
         (full & ~Frame::REFERENCE_MASK) | Frame::COUNT_MASK | (Frame::COUNT_MASK - 1) << Frame::REFERENCE_SHIFT;
     frame.set_type(FrameType::writable);
     const u64 types_full = frame.word;
-    EXPECT_EQ(vm.call(do_update_va_mapping, vm.va(200).address, Pte::make(mfn, PLAIN | Pte::RW).raw), -abi::XEN_EINVAL);
+    EXPECT_EQ(vm.call(do_update_va_mapping, vm.va(200).address, Pte::make(mfn, PLAIN | Pte::RW).raw), -abi::XEN_EBUSY);
     EXPECT_EQ(frame.word, types_full);
 }
 

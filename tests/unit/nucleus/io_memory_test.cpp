@@ -231,18 +231,18 @@ TEST_F(IoMemory, NeverAnythingElse) {
 }
 
 TEST_F(IoMemory, WhatTheProcessorCannotAddressAndTheNucleusOwnIsRefused) {
-    EXPECT_EQ(map((1ULL << 40) - 1), -abi::XEN_EINVAL); // Xen's INVALID_MFN
-    EXPECT_EQ(map(1ULL << 24), -abi::XEN_EINVAL);       // 36 address bits where CPUID does not say
+    EXPECT_EQ(map((1ULL << 40) - 1), -abi::XEN_EPERM);
+    EXPECT_EQ(map(1ULL << 24), -abi::XEN_EPERM); // 36 address bits where CPUID does not say
     EXPECT_EQ(map((1ULL << 24) - 1), 0);
     vm.boot.cpuid[0] = {};
     vm.boot.cpuid[0].leaf = 0x80000008;
     vm.boot.cpuid[0].eax = 0x3030;
     vm.boot.nr_cpuid = 1;
     EXPECT_EQ(map((1ULL << 36) - 1), 0);
-    EXPECT_EQ(map(1ULL << 36), -abi::XEN_EINVAL);
+    EXPECT_EQ(map(1ULL << 36), -abi::XEN_EPERM);
     for (u64 mfn = 0; mfn < FakeVm::FIRST_MFN; mfn++) {
         const bool shared = vm.domain().frames.guest_may_map({mfn});
-        EXPECT_TRUE(shared || map(mfn) == -abi::XEN_EINVAL) << mfn;
+        EXPECT_TRUE(shared || map(mfn) == -abi::XEN_EBUSY) << mfn;
     }
 }
 
@@ -255,7 +255,7 @@ TEST_F(IoMemory, TheGapBelow4GiBIsOneToo) {
     u64 word = 0;
     EXPECT_FALSE(get(vm.vcpu(), word, vm.va(PAGE))) << "no hypercall reads what lies there";
     EXPECT_FALSE(put(vm.vcpu(), vm.va(PAGE), word));
-    EXPECT_EQ(map(mfn + 20, FLAGS), vm.domain().frames.guest_may_map({mfn + 20}) ? 0 : -abi::XEN_EINVAL);
+    EXPECT_EQ(map(mfn + 20, FLAGS), vm.domain().frames.guest_may_map({mfn + 20}) ? 0 : -abi::XEN_EBUSY);
 }
 
 TEST_F(IoMemory, TheStubsDeliverPageFaultsOnlyWithoutIt) {

@@ -2,7 +2,10 @@
 // sched_op: who sleeps, and what wakes it.
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "hypercall-emu/core/services.hpp"
+#include "pv-abi/arch.hpp"
 #include "pv-abi/hypercalls.hpp"
 #include "pv-abi/multicall.hpp"
 #include "pv-abi/sched.hpp"
@@ -138,14 +141,40 @@ TEST_F(Sched, PeriodicTickRestsWhileBlocked) {
     EXPECT_NE(vm.vcpu().armed_tsc, 0u);
 }
 
-TEST_F(Sched, EventFromTheSameBatchEndsTheBlock) {
+TEST_F(Sched, ABlockInAMulticallWaitsBeforeTheNextCall) {
     const evtchn_send send{IPI_PORT};
     multicall_entry64 calls[2] = {
-        {HYPERVISOR_sched_op, 0, {SCHEDOP_block, 0, 0, 0, 0, 0}},
-        {HYPERVISOR_event_channel_op, 0, {EVTCHNOP_send, vm.arg(send, 3).address, 0, 0, 0, 0}}};
-    EXPECT_EQ(vm.hypercall(HYPERVISOR_multicall, vm.arg(calls).address, 2), 0);
-    EXPECT_FALSE(blocks());
-    EXPECT_EQ(vm.vcpu().runstate.state, RUNSTATE_running);
+        {HYPERVISOR_sched_op, 99, {SCHEDOP_block, 0, 0, 0, 0, 0}},
+        {HYPERVISOR_event_channel_op, 99, {EVTCHNOP_send, vm.arg(send, 3).address, 0, 0, 0, 0}}};
+    const u64 first = vm.arg(calls).address;
+    (void)vm.hypercall(HYPERVISOR_multicall, first, 2);
+    EXPECT_TRUE(blocks());
+    EXPECT_EQ(vm.vcpu().runstate.state, RUNSTATE_blocked);
+    const auto now = vm.out<std::array<multicall_entry64, 2>>();
+    EXPECT_EQ(now[0].result, 0u);
+    EXPECT_EQ(now[1].result, 99u) << "not yet";
+    Regs& regs = *vm.vcpu().regs;
+    EXPECT_EQ(regs.rax, HYPERVISOR_multicall);
+    EXPECT_EQ(regs.rdi, first + sizeof(multicall_entry64));
+    EXPECT_EQ(regs.rsi, 1u);
+}
+
+/// A selector is loaded behind the MSRs: a base that the next call sets must not be among them.
+TEST_F(Sched, ASelectorIsLoadedBeforeTheNextCall) {
+    multicall_entry64 calls[2] = {{HYPERVISOR_set_segment_base, 99, {SEGBASE_GS_USER_SEL, 0x7b, 0, 0, 0, 0}},
+                                  {HYPERVISOR_set_segment_base, 99, {SEGBASE_GS_USER, 0x1000, 0, 0, 0, 0}}};
+    Regs& regs = *vm.vcpu().regs;
+    regs.rax = HYPERVISOR_multicall;
+    regs.rdi = vm.arg(calls).address;
+    regs.rsi = 2;
+    const ExitWork work = vm.enter(vector::SYSCALL);
+    EXPECT_NE(work.flags & ExitWork::LOAD_GS_SELECTOR, 0u);
+    EXPECT_FALSE(FakeVm::queued_msr(work, 0xc0000102).has_value());
+    EXPECT_EQ(regs.rsi, 1u);
+    const ExitWork next = vm.enter(vector::SYSCALL);
+    EXPECT_EQ(next.flags & ExitWork::LOAD_GS_SELECTOR, 0u);
+    EXPECT_EQ(FakeVm::queued_msr(next, 0xc0000102), 0x1000u);
+    EXPECT_EQ(regs.rax, 0u);
 }
 
 /// What is no argument of a hypercall is the guest's: Linux keeps values in r9, Mini-OS in rdx, r10 and r8 as well.
