@@ -62,6 +62,8 @@ Ctrl-] leaves the console and ends the domain.
   --stats              print statistics as a table on standard error at the end
   --json [WHERE]       write the statistics as one JSON object to a file, or to an open descriptor: fd:N
                        [alone, as the last word or before another option: fd:2]
+  --linear-page-tables let the guest's page tables name themselves, read-only (Xen's pv-linear-pt), for NetBSD and
+                       unikernels that are made so; Linux needs none of it, and less can go wrong without
   --home auto|ring0|ring3
                        where the nucleus runs inside the domain's VM; for tests [auto]
   -h, --help           this text

@@ -161,22 +161,24 @@ const std::map<std::string, RunOption>& run_option_table() {
         options.boot_entry = value;
         return {};
     };
-    static const std::map<std::string, RunOption> table{{"kernel", {true, false, text(&RunOptions::kernel)}},
-                                                        {"initrd", {true, true, add_initrd}},
-                                                        {"disk", {true, true, add_disk}},
-                                                        {"vif", {true, true, add_vif}},
-                                                        {"cmdline", {true, false, set_cmdline}},
-                                                        {"append", {true, false, text(&RunOptions::append)}},
-                                                        {"boot-entry", {true, false, set_boot_entry}},
-                                                        {"memory", {true, false, set_memory}},
-                                                        {"name", {true, false, set_name}},
-                                                        {"timeout", {true, false, set_timeout}},
-                                                        {"console", {true, false, set_console}},
-                                                        {"no-reboot", {false, false, flag(&RunOptions::no_reboot)}},
-                                                        {"stats", {false, false, flag(&RunOptions::stats)}},
-                                                        {"json", {true, false, set_json}},
-                                                        {"detach", {false, false, flag(&RunOptions::detach)}},
-                                                        {"home", {true, false, set_home}}};
+    static const std::map<std::string, RunOption> table{
+        {"kernel", {true, false, text(&RunOptions::kernel)}},
+        {"initrd", {true, true, add_initrd}},
+        {"disk", {true, true, add_disk}},
+        {"vif", {true, true, add_vif}},
+        {"cmdline", {true, false, set_cmdline}},
+        {"append", {true, false, text(&RunOptions::append)}},
+        {"boot-entry", {true, false, set_boot_entry}},
+        {"memory", {true, false, set_memory}},
+        {"name", {true, false, set_name}},
+        {"timeout", {true, false, set_timeout}},
+        {"console", {true, false, set_console}},
+        {"no-reboot", {false, false, flag(&RunOptions::no_reboot)}},
+        {"linear-page-tables", {false, false, flag(&RunOptions::linear_page_tables)}},
+        {"stats", {false, false, flag(&RunOptions::stats)}},
+        {"json", {true, false, set_json}},
+        {"detach", {false, false, flag(&RunOptions::detach)}},
+        {"home", {true, false, set_home}}};
     return table;
 }
 

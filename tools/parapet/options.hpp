@@ -48,6 +48,7 @@ struct RunOptions {
     console::ConsoleConfig console;
     Home home = Home::automatic;
     bool no_reboot = false;
+    bool linear_page_tables = false;
     bool detach = false;     ///< In the background: returns when the guest runs.
     bool name_given = false; ///< Otherwise another one may be found.
     bool console_given = false;

@@ -97,11 +97,16 @@ TEST(Options, EverythingInAnyOrder) {
     EXPECT_EQ(run.console.kind, Kind::file);
     EXPECT_EQ(run.console.file, "out.log");
     EXPECT_TRUE(run.no_reboot);
+    EXPECT_FALSE(run.linear_page_tables);
     EXPECT_TRUE(run.stats);
     ASSERT_TRUE(run.json);
     EXPECT_EQ(run.json->descriptor, 3);
     EXPECT_TRUE(run.json->file.empty());
     EXPECT_EQ(run.home, Home::ring3);
+}
+
+TEST(Options, LinearPageTablesAreAskedFor) {
+    EXPECT_TRUE(accepted({"run", "k", "--linear-page-tables"}).run.linear_page_tables);
 }
 
 TEST(Options, JsonAloneIsStandardError) {
