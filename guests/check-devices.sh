@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# Part of guests/check: the devices that a guest's source asks for ("needs: …"), and what must be true of them afterwards.
+# Part of guests/check: the devices and options of `parapet run` that a guest's source asks for ("needs: …",
+# "options: …"), and what must be true of the devices afterwards.
 # It uses and sets variables of guests/check: build, where, scratch, device_options.
 # shellcheck disable=SC2154,SC2034
 
@@ -24,6 +25,7 @@ make_devices() {
     device_options=()
     [ "$where" = parapet ] || return 0
     rm -f "$scratch/disk-$2"*
+    read -ra device_options < <(comments "$1" options) || true
     while read -r kind size words; do
         case $kind in
         disk)

@@ -80,14 +80,15 @@ Result<KvmVm> make_vm(const KvmSystem& system, const GuestRam& ram) {
 }
 
 void complete_boot_info(doorbell::BootInfo& boot, const DomainSources& sources, const ClockReading& clock,
-                        bool has_cpuid_faulting, const Uuid& uuid) {
+                        bool has_cpuid_faulting, bool linear_page_tables, const Uuid& uuid) {
     boot.tsc_khz = clock.tsc_khz;
     boot.boot_tsc = clock.guest_tsc;
     boot.wall_clock_ns = clock.wall_clock_ns;
     boot.xcr0 = sources.substrate().xcr0;
     boot.syscall_arrival = sources.substrate().syscall_arrival;
     boot.domain.features = (sources.substrate().ts_ignored ? doorbell::BOOT_TS_IGNORED : 0) |
-                           (has_cpuid_faulting ? doorbell::BOOT_CPUID_FAULTING : 0);
+                           (has_cpuid_faulting ? doorbell::BOOT_CPUID_FAULTING : 0) |
+                           (linear_page_tables ? doorbell::BOOT_LINEAR_TABLES : 0);
     boot.hypercall_instruction_length = 2;
     boot.has_nx = 1;
     const auto& leaves = sources.cpuid().guest;
@@ -150,7 +151,8 @@ Result<Assembled> assemble(const DomainConfig& config, DomainSources& sources, d
         return clock.error();
     }
     const Uuid uuid = random_uuid();
-    complete_boot_info(*place.boot, sources, *clock, has_cpuid_faulting(*vcpu, sources.substrate()), uuid);
+    complete_boot_info(*place.boot, sources, *clock, has_cpuid_faulting(*vcpu, sources.substrate()),
+                       config.linear_page_tables, uuid);
     if (auto set = set_up_vcpu(*vcpu, 0, place, sources.substrate(), sources.cpuid()); !set) {
         return set.error();
     }

@@ -34,6 +34,7 @@ struct DomainConfig {
     console::ConsoleConfig console;
     devices::DeviceFactory devices;
     std::optional<doorbell::Home> home; ///< nothing: what suits the substrate
+    bool linear_page_tables = false;    ///< its page tables may name themselves, read-only
     std::uint64_t shuffle = 0;          ///< seed of the order of machine frames, for tests
     unsigned reboots = 0;
     control::ControlServer* control = nullptr; ///< serves who commands the domain by its name; nullptr: nobody may

@@ -39,16 +39,34 @@ uint64_t random() { // xorshift64*
     return state * 0x2545f4914f6cdd1d;
 }
 
+Registers entered; ///< how user mode was entered last
+
+/// Says what is wrong, and what had been executed.
 [[noreturn]] void broken(const char* what, uint64_t value) {
     print("verdict: FAIL random_code: %s %lx\n", what, value);
+    print("entered: rip %lx cs %lx rflags %lx rsp %lx ss %lx\n", entered.rip, entered.cs, entered.rflags, entered.rsp,
+          entered.ss);
+    constexpr const char* names[15] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
+                                       "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+    for (unsigned i = 0; i < 15; i++) {
+        print("%s %016lx%s", names[i], entered.general[i], i % 5 == 4 ? "\n" : " ");
+    }
+    print("code there:");
+    const auto* const page = static_cast<const unsigned char*>(user_code_page());
+    for (uint64_t at = entered.rip % page_size, end = at + 64; at < end && at < page_size; at++) {
+        print(" %02x", page[at]);
+    }
+    print("\n");
     shutdown(SHUTDOWN_crash);
 }
 
-void judge(uint64_t cs, uint64_t rflags) {
+void judge(uint64_t rip, uint64_t cs, uint64_t rflags) {
     if ((cs & 3) != 3 || (cs >> 32) != 0) {
+        print("left at rip %lx\n", rip);
         broken("user mode with cs", cs);
     }
     if ((rflags & ~(program_flags | reserved_flags | 0x10000)) != 0x202) { // RF, which a fault sets
+        print("left at rip %lx\n", rip);
         broken("user mode with flags", rflags);
     }
 }
@@ -58,7 +76,7 @@ void on_trap(TrapFrame& frame) {
         print_frame(frame);
         broken("the kernel faulted, vector", frame.vector);
     }
-    judge(frame.cs, frame.rflags);
+    judge(frame.rip, frame.cs, frame.rflags);
     by_vector[frame.vector]++;
     in_user = false;
     user_leave(trapped);
@@ -67,7 +85,7 @@ void on_trap(TrapFrame& frame) {
 void on_event(TrapFrame& frame) {
     events_dispatch();
     if (in_user && frame.from_user()) {
-        judge(frame.cs, frame.rflags);
+        judge(frame.rip, frame.cs, frame.rflags);
         ticks++;
         in_user = false;
         user_leave(interrupted);
@@ -104,14 +122,18 @@ uint64_t some_address() {
     return random() % 4 == 0 ? random() : place + (random() % 3 == 0 ? random() % 256 - 128 : 0);
 }
 
-/// What QEMU's emulator (the laptop rig) gets wrong. It takes any IRET of 32-bit operands with VM in the flags' word
-/// into virtual-8086 mode, at any ring, with IOPL and CS of ring 0 where the program says so; and ends itself at a
-/// VPINSR of 256 bits (docs/substrates.md). Code may be entered at any byte, so none may be IRET's or a VEX prefix's
-/// there.
-void leave_out_what_ends_qemu(unsigned char* code, uint64_t length) {
+/// What QEMU's emulator (the laptop rig) gets wrong (docs/substrates.md). It takes any IRET of 32-bit operands with VM
+/// in the flags' word into virtual-8086 mode, at any ring, with IOPL and CS of ring 0 where the program says so; ends
+/// itself at a VPINSR of 256 bits; and shows the count's register as flags where an RCL or RCR of memory faults. Code
+/// may be entered at any byte, so none may be IRET's or a VEX prefix's, and no two may be such a rotation.
+void leave_out_what_qemu_gets_wrong(unsigned char* code, uint64_t length) {
     constexpr unsigned char iret = 0xcf, vex3 = 0xc4, vex2 = 0xc5, nop = 0x90;
-    for (uint64_t at = 0; at < length; at++) {
-        code[at] = code[at] == iret || code[at] == vex3 || code[at] == vex2 ? nop : code[at];
+    const auto rotates = [](unsigned char opcode) { return (opcode & 0xfe) == 0xc0 || (opcode & 0xfc) == 0xd0; };
+    const auto through_carry = [](unsigned char modrm) { return (modrm >> 3 & 6) == 2; };
+    for (uint64_t at = length; at-- > 0;) {
+        const bool wrong = code[at] == iret || code[at] == vex3 || code[at] == vex2 ||
+                           (rotates(code[at]) && at + 1 < length && through_carry(code[at + 1]));
+        code[at] = wrong ? nop : code[at];
     }
 }
 
@@ -131,11 +153,11 @@ void make_code(unsigned char* code, uint64_t length) {
 extern "C" {
 uint64_t random_enter(const Registers* registers);
 extern char random_entry[];
-[[noreturn]] void random_left(uint64_t result, uint64_t cs, uint64_t rflags) {
+[[noreturn]] void random_left(uint64_t result, uint64_t cs, uint64_t rflags, uint64_t rip) {
     if (!in_user) {
         broken("a system call of nobody", cs);
     }
-    judge(cs, rflags);
+    judge(rip, cs, rflags);
     calls++;
     in_user = false;
     user_leave(result);
@@ -178,6 +200,7 @@ void round(bool compat) {
     with.rflags = 0x202 | (random() & program_flags & ~0x100ul);
     with.rsp = random() % 4 == 0 ? some_address() : user_stack_top - random() % 512;
     with.ss = FLAT_USER_SS;
+    entered = with;
     in_user = true;
     (void)random_enter(&with);
     mask_events();
@@ -203,7 +226,7 @@ int guest_main() {
             compat = mode == 0 ? !compat : mode == 32;
             make_code(code, page_size);
             if (for_qemu) {
-                leave_out_what_ends_qemu(code, page_size);
+                leave_out_what_qemu_gets_wrong(code, page_size);
             }
         }
         round(compat);

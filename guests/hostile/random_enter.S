@@ -51,6 +51,7 @@ random_enter:
 random_entry:
     movq 24(%rsp), %rsi
     movq 32(%rsp), %rdx
+    movq 16(%rsp), %rcx
     movl $0xca11, %edi
     jmp random_left
 

@@ -94,6 +94,7 @@ struct Domain {
     u32 virq_port[doorbell::MAX_VCPUS][abi::NR_VIRQS];
     GrantTable grants;
     bool dead;
+    bool linear_tables; ///< BOOT_LINEAR_TABLES: its tables may name themselves (table_validation.cpp)
     u32 nr_vcpus;
     Vcpu* vcpus[doorbell::MAX_VCPUS];
 

@@ -29,6 +29,9 @@ Walk walk(const Domain& domain, Mfn root, GuestVa va) {
             result.mapped = true;
             return result;
         }
+        if (entry.mfn() == table) {
+            return result; // a linear page table: processors follow it, the nucleus does not
+        }
         table = entry.mfn();
     }
 }
@@ -36,6 +39,13 @@ Walk walk(const Domain& domain, Mfn root, GuestVa va) {
 L1Slot find_l1_slot(const Domain& domain, Mfn root, GuestVa va, u64 needed) {
     if (!is_guest_va(va.address)) {
         return {};
+    }
+    if (domain.linear_tables) [[unlikely]] {
+        const Walk found = walk(domain, root, va);
+        const auto lacks = [&](Pte entry) { return (entry.raw & needed) != needed; };
+        return found.levels < 4 || lacks(found.entry[0]) || lacks(found.entry[1]) || lacks(found.entry[2])
+                   ? L1Slot{}
+                   : L1Slot{found.slot, found.table};
     }
     Mfn table = root;
     for (unsigned level = 4; domain.frames.contains(table); level--) {

@@ -8,6 +8,7 @@
 #include "hypercall-emu/core/mm.hpp"
 #include "hypercall-emu/core/services.hpp"
 #include "pv-abi/arch.hpp"
+#include "pv-abi/boot_features.hpp"
 
 namespace parapet::nucleus {
 
@@ -31,6 +32,7 @@ void set_owners(Domain& domain, const doorbell::BootInfo& boot) {
     }
     owns(domain, reserved);
     domain.max_pages = boot.domain.max_pages;
+    domain.linear_tables = (boot.domain.features & doorbell::BOOT_LINEAR_TABLES) != 0;
 }
 
 void set_registers(Vcpu& vcpu, const doorbell::DomainBoot& boot) {

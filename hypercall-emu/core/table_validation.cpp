@@ -42,43 +42,50 @@ unsigned level_of(FrameType type) {
     return adjusted;
 }
 
-/// The type that the frame behind an entry must have.
-FrameType target_type(Pte entry, unsigned level) {
-    if (level > 1) {
-        return table_type(level - 1);
-    }
-    return entry.writable() ? FrameType::writable : FrameType::none;
-}
-
-Status acquire_target(Vcpu& vcpu, Pte entry, unsigned level) {
+/// An entry above the last level. One that names its own table, a linear page table, holds no reference, as it cannot
+/// outlive its table; only where the domain has that option, and never writable, since what lies behind it are tables.
+/// (Out of line: most entries are of the last level.)
+[[gnu::noinline]] Status acquire_table(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
     if ((entry.raw & forbidden_flags(level)) != 0) {
         return -abi::XEN_EINVAL;
     }
-    if (level == 1 && maps_io_memory(entry)) {
+    if (entry.mfn() == table) {
+        return vcpu.domain->linear_tables && !entry.writable() ? 0 : -abi::XEN_EINVAL;
+    }
+    return acquire_type(vcpu, entry.mfn(), table_type(level - 1));
+}
+
+[[gnu::noinline]] void release_table(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
+    if (entry.mfn() != table) {
+        release_type(vcpu, entry.mfn(), table_type(level - 1));
+    }
+}
+
+Status acquire_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
+    if (level > 1) {
+        return acquire_table(vcpu, table, entry, level);
+    }
+    if (maps_io_memory(entry)) {
         note_io_mapping(*vcpu.domain);
         return 0;
     }
-    const FrameType type = target_type(entry, level);
-    if (type == FrameType::none) {
+    if (!entry.writable()) {
         return acquire_frame(*vcpu.domain, entry.mfn()) ? 0 : -abi::XEN_EINVAL;
     }
-    return acquire_type(vcpu, entry.mfn(), type);
+    return acquire_type(vcpu, entry.mfn(), FrameType::writable);
 }
 
-void release_target(Vcpu& vcpu, Pte entry, unsigned level) {
-    if (level == 1 && maps_io_memory(entry)) {
+void release_target(Vcpu& vcpu, Mfn table, Pte entry, unsigned level) {
+    if (level > 1) {
+        release_table(vcpu, table, entry, level);
+    } else if (maps_io_memory(entry)) {
         drop_io_mapping(*vcpu.domain);
-        return;
-    }
-    const FrameType type = target_type(entry, level);
-    if (type == FrameType::none) {
+    } else if (!entry.writable()) {
         release_frame(*vcpu.domain, entry.mfn());
-        return;
-    }
-    if (type == FrameType::writable) {
+    } else {
         note_stale_tlbs(*vcpu.domain);
+        release_type(vcpu, entry.mfn(), FrameType::writable);
     }
-    release_type(vcpu, entry.mfn(), type);
 }
 
 /// What the guest is told, as by Xen, where acquire_target() said `status`: a page that cannot be mapped so is busy;
@@ -90,10 +97,11 @@ Status refusal(const Domain& domain, Pte entry, unsigned level, Status status) {
     return domain.is_ram(entry.mfn()) ? -abi::XEN_EBUSY : -abi::XEN_EPERM;
 }
 
-/// Same frame, same rights over it: nothing to acquire or release.
-bool same_target(Pte left, Pte right, unsigned level) {
+/// Same frame, same rights over it: nothing to acquire or release. Whether an entry above the last level is writable
+/// makes no difference to its target, but where that is its own table.
+bool same_target(Mfn table, Pte left, Pte right, unsigned level) {
     return left.present() && right.present() && left.mfn() == right.mfn() &&
-           (level > 1 || left.writable() == right.writable());
+           ((level > 1 && right.mfn() != table) || left.writable() == right.writable());
 }
 
 /// Put `value` in place of whatever the slot holds by now; the processor may race for accessed and dirty bits only.
@@ -123,7 +131,7 @@ Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool prese
     const Pte old{__atomic_load_n(&slot->raw, __ATOMIC_RELAXED)};
     const Pte wanted = adjust_entry(domain, value, level);
 
-    if (same_target(old, wanted, level)) {
+    if (same_target(table, old, wanted, level)) {
         if ((wanted.raw & forbidden_flags(level)) != 0) {
             return -abi::XEN_EINVAL;
         }
@@ -131,14 +139,14 @@ Status update_entry(Vcpu& vcpu, Mfn table, unsigned index, Pte value, bool prese
         return 0;
     }
     if (wanted.present()) {
-        const Status status = acquire_target(vcpu, wanted, level);
+        const Status status = acquire_target(vcpu, table, wanted, level);
         if (status != 0) {
             return refusal(domain, wanted, level, status);
         }
     }
     const Pte gone = exchange_entry(*domain.machine, slot, wanted, preserve_ad);
     if (gone.present()) {
-        release_target(vcpu, gone, level);
+        release_target(vcpu, table, gone, level);
     }
     return 0;
 }
@@ -154,11 +162,11 @@ Status validate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
             continue;
         }
         const Pte adjusted = adjust_entry(domain, entry, level);
-        const Status status = acquire_target(vcpu, adjusted, level);
+        const Status status = acquire_target(vcpu, mfn, adjusted, level);
         if (status != 0) {
             while (index-- > 0) {
                 if (table[index].present() && !is_hole_slot(level, index)) {
-                    release_target(vcpu, table[index], level);
+                    release_target(vcpu, mfn, table[index], level);
                 }
             }
             return refusal(domain, adjusted, level, status);
@@ -184,7 +192,7 @@ void invalidate_table(Vcpu& vcpu, Mfn mfn, FrameType type) {
         if (is_hole_slot(level, index)) {
             machine.write_pte(table + index, Pte{}); // the frame becomes the guest's to read: show nothing of ours
         } else if (entry.present()) {
-            release_target(vcpu, entry, level);
+            release_target(vcpu, mfn, entry, level);
         }
     }
 }

@@ -128,6 +128,7 @@ void World::reset(Record& mode) {
     if ((bits & 16) != 0)
         domain().max_pages = domain().nr_pages + 5;
     refuse_memory = (bits & 0x60) == 0x60;
+    domain().linear_tables = (bits & 0x80) != 0;
     const u64 frames = nr_frames();
     host.emplace(GuestFrames{reinterpret_cast<std::byte*>(vm.machine.directmap), frames, frames, frames}, vm.mailbox(),
                  &domain().frames[Mfn{0}].word, vm.host_use_array(), frames, vm.boot.domain_first_mfn);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/parapet/boot_from_disk.hpp"
 
+#include "backends/nbd/channel.hpp"
+#include "backends/nbd/spawn.hpp"
 #include "pv-abi/start_info.hpp"
 #include "support/log_output.hpp"
 #include "tools/parapet/exit_status.hpp"
@@ -9,7 +11,9 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <poll.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <utility>
 
 namespace parapet::cli {
@@ -56,14 +60,51 @@ std::string use_entry(RunOptions& options, const bootdisk::EntryFiles& files, co
                                                   "' names no console of a PV domain; adding console=hvc0";
 }
 
+/// Ends parapet-nbd, and waits a moment for that: then the image is free for the domain.
+void end_server(const nbd::Connection& server) {
+    constexpr int patience_ms = 3000;
+    const nbd::Bye bye{};
+    (void)!write(server.socket.get(), &bye, sizeof bye);
+    pollfd watched{server.socket.get(), 0, 0};
+    (void)poll(&watched, 1, patience_ms);
+}
+
+/// What a disk boots that is no raw image: by a server of its own, read-only, which has ended when this returns.
+Result<bootdisk::BootFiles> look_into_served(const disk::DiskSpec& disk, const std::optional<std::string>& entry) {
+    const auto about = [&](const std::string& what) { return Error{"disk '" + disk.target + "': " + what}; };
+    nbd::NbdOptions wanted;
+    (disk.is_remote() ? wanted.uri : wanted.image) = disk.target;
+    wanted.format = disk.is_remote() ? "" : disk::format_name(*disk.format);
+    wanted.read_only = true;
+    auto started = nbd::start_helper(wanted);
+    if (!started) {
+        return about(started.error().message);
+    }
+    const std::uint32_t most_data = started->hello.most_data;
+    auto channel = nbd::Channel::create(*std::move(started), disk.target, {});
+    if (!channel) {
+        return about(channel.error().message);
+    }
+    const std::uint64_t bytes = (*channel)->geometry().bytes;
+    const nbd::Connection server = std::move(**channel).give_away();
+    auto found = bootdisk::find_boot_files(
+        {.image = disk.target,
+         .entry = entry,
+         .server = bootdisk::DiskServer{server.socket.get(), server.memory.get(), bytes, most_data}});
+    end_server(server);
+    return found;
+}
+
+Result<bootdisk::BootFiles> look_into(const disk::DiskSpec& disk, const std::optional<std::string>& entry) {
+    return disk.needs_nbd() ? look_into_served(disk, entry)
+                            : bootdisk::find_boot_files({.image = disk.target, .entry = entry});
+}
+
 /// The first disk that boots. Error: what was looked at, and why each was passed over.
 Result<void> boot_from_disk(RunOptions& options) {
     std::string passed;
-    for (const BootDisk& disk : options.boot_disks) {
-        auto found = disk.raw ? bootdisk::find_boot_files({disk.image, options.boot_entry})
-                              : Error{"disk '" + disk.image +
-                                      "': is no raw image, so what it boots cannot be found; name a kernel with "
-                                      "--kernel, or convert it with qemu-img convert -O raw"};
+    for (const disk::DiskSpec& disk : options.boot_disks) {
+        auto found = look_into(disk, options.boot_entry);
         if (!found) {
             passed += (passed.empty() ? "" : "; ") + found.error().message;
             continue;
@@ -73,9 +114,9 @@ Result<void> boot_from_disk(RunOptions& options) {
         }
         const auto files = std::make_shared<const bootdisk::BootFiles>(*std::move(found));
         if (!files->note.empty()) {
-            tell("disk '" + disk.image + "': " + files->note);
+            tell("disk '" + disk.target + "': " + files->note);
         }
-        if (const std::string added = use_entry(options, *files, disk.image); !added.empty()) {
+        if (const std::string added = use_entry(options, *files, disk.target); !added.empty()) {
             tell(added);
         }
         options.boot_files = files;
@@ -122,7 +163,7 @@ std::optional<RunOptions> options_after_reboot(const RunOptions& options) {
     if (options.boot_files->initrd.valid()) {
         next.initrds.erase(next.initrds.begin());
     }
-    (void)use_entry(next, *options.boot_files->next, options.boot_disks.front().image);
+    (void)use_entry(next, *options.boot_files->next, options.boot_disks.front().target);
     if (!options.cmdline_given) {
         append_to(next.cmdline, options.append);
     }
@@ -137,7 +178,7 @@ void reboot_options(RunOptions& options) {
 }
 
 int show_boot_files(const RunOptions& options) {
-    const auto files = bootdisk::find_boot_files({options.boot_disks.front().image, options.boot_entry});
+    const auto files = look_into(options.boot_disks.front(), options.boot_entry);
     if (!files) {
         std::fprintf(stderr, "parapet: %s\n", files.error().message.c_str());
         return exit_failed;

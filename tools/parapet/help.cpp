@@ -62,6 +62,8 @@ Ctrl-] leaves the console and ends the domain.
   --stats              print statistics as a table on standard error at the end
   --json [WHERE]       write the statistics as one JSON object to a file, or to an open descriptor: fd:N
                        [alone, as the last word or before another option: fd:2]
+  --linear-page-tables let the guest's page tables name themselves, read-only (Xen's pv-linear-pt), for NetBSD and
+                       unikernels that are made so; Linux needs none of it, and less can go wrong without
   --home auto|ring0|ring3
                        where the nucleus runs inside the domain's VM; for tests [auto]
   -h, --help           this text
@@ -73,6 +75,7 @@ Exit status: 0 the guest powered off (or the number that it wrote to its xenstor
 
 constexpr std::string_view boot_files_help = R"(parapet boot-files IMAGE [ENTRY]
 
+IMAGE: as in --disk, such as root.img, 'cloud.qcow2,qcow2' or nbd://server/export.
 Shows what 'parapet run --disk IMAGE' would boot, and why: the boot configuration that counts, all entries of its menu,
 the one that is taken (or ENTRY, as for --boot-entry) with kernel, initrds and command line, what was passed over, and
 what a reboot starts where that is something else. The image is only read.

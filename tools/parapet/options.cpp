@@ -161,22 +161,24 @@ const std::map<std::string, RunOption>& run_option_table() {
         options.boot_entry = value;
         return {};
     };
-    static const std::map<std::string, RunOption> table{{"kernel", {true, false, text(&RunOptions::kernel)}},
-                                                        {"initrd", {true, true, add_initrd}},
-                                                        {"disk", {true, true, add_disk}},
-                                                        {"vif", {true, true, add_vif}},
-                                                        {"cmdline", {true, false, set_cmdline}},
-                                                        {"append", {true, false, text(&RunOptions::append)}},
-                                                        {"boot-entry", {true, false, set_boot_entry}},
-                                                        {"memory", {true, false, set_memory}},
-                                                        {"name", {true, false, set_name}},
-                                                        {"timeout", {true, false, set_timeout}},
-                                                        {"console", {true, false, set_console}},
-                                                        {"no-reboot", {false, false, flag(&RunOptions::no_reboot)}},
-                                                        {"stats", {false, false, flag(&RunOptions::stats)}},
-                                                        {"json", {true, false, set_json}},
-                                                        {"detach", {false, false, flag(&RunOptions::detach)}},
-                                                        {"home", {true, false, set_home}}};
+    static const std::map<std::string, RunOption> table{
+        {"kernel", {true, false, text(&RunOptions::kernel)}},
+        {"initrd", {true, true, add_initrd}},
+        {"disk", {true, true, add_disk}},
+        {"vif", {true, true, add_vif}},
+        {"cmdline", {true, false, set_cmdline}},
+        {"append", {true, false, text(&RunOptions::append)}},
+        {"boot-entry", {true, false, set_boot_entry}},
+        {"memory", {true, false, set_memory}},
+        {"name", {true, false, set_name}},
+        {"timeout", {true, false, set_timeout}},
+        {"console", {true, false, set_console}},
+        {"no-reboot", {false, false, flag(&RunOptions::no_reboot)}},
+        {"linear-page-tables", {false, false, flag(&RunOptions::linear_page_tables)}},
+        {"stats", {false, false, flag(&RunOptions::stats)}},
+        {"json", {true, false, set_json}},
+        {"detach", {false, false, flag(&RunOptions::detach)}},
+        {"home", {true, false, set_home}}};
     return table;
 }
 
@@ -263,7 +265,7 @@ Result<void> choose_boot_disk(RunOptions& options) {
     for (const bool cds : {false, true}) {
         for (const disk::DiskSpec& disk : options.disks) {
             if (disk.cdrom == cds && !disk.target.empty()) {
-                options.boot_disks.push_back({disk.target, !disk.needs_nbd()});
+                options.boot_disks.push_back(disk);
             }
         }
     }
@@ -297,7 +299,14 @@ Result<Invocation> parse_boot_files(const std::vector<std::string>& words) {
             "boot-files takes a disk image and, if you like, a boot entry: 'parapet boot-files IMAGE [ENTRY]'"};
     }
     Invocation invocation{.verb = Verb::boot_files, .run = {}, .doctor = {}, .control = {}, .help_topic = {}};
-    invocation.run.boot_disks.push_back({given.front(), true});
+    auto disk = disk::parse_disk_spec(given.front());
+    if (!disk) {
+        return Error{"boot-files " + given.front() + ": " + disk.error().message};
+    }
+    if (disk->target.empty()) {
+        return Error{"boot-files " + given.front() + " names no disk image"};
+    }
+    invocation.run.boot_disks.push_back(*std::move(disk));
     if (given.size() == 2) {
         invocation.run.boot_entry = given.back();
     }
@@ -351,7 +360,7 @@ Result<Invocation> parse_run(const std::vector<std::string>& words) {
     }
     if (invocation.run.name.empty()) {
         const RunOptions& run = invocation.run;
-        invocation.run.name = name_from_kernel(run.kernel.empty() ? run.boot_disks.front().image : run.kernel);
+        invocation.run.name = name_from_kernel(run.kernel.empty() ? run.boot_disks.front().target : run.kernel);
     }
     if (const auto checked = check_contradictions(invocation.run); !checked) {
         return checked.error();

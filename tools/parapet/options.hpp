@@ -29,11 +29,6 @@ struct JsonTarget {
     int descriptor = -1;
 };
 
-struct BootDisk {
-    std::string image;
-    bool raw = true; ///< Others cannot be asked.
-};
-
 struct RunOptions {
     std::string kernel;       ///< May be empty where a disk is given: then what that boots (boot_from_disk.hpp).
     std::string kernel_label; ///< What messages call it; empty: as `kernel`.
@@ -44,7 +39,7 @@ struct RunOptions {
     bool cmdline_given = false; ///< Otherwise a boot entry's counts.
     std::string append;         ///< Added to the command line, whosever it is.
     /// The disks that are asked, in this order, what they boot where no kernel is given.
-    std::vector<BootDisk> boot_disks;
+    std::vector<disk::DiskSpec> boot_disks;
     std::optional<std::string> boot_entry;                 ///< Which of its entries.
     std::shared_ptr<const bootdisk::BootFiles> boot_files; ///< What was found there, kept open.
     std::uint64_t memory_bytes = 512ULL << 20;             ///< Whole pages.
@@ -53,6 +48,7 @@ struct RunOptions {
     console::ConsoleConfig console;
     Home home = Home::automatic;
     bool no_reboot = false;
+    bool linear_page_tables = false;
     bool detach = false;     ///< In the background: returns when the guest runs.
     bool name_given = false; ///< Otherwise another one may be found.
     bool console_given = false;

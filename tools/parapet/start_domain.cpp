@@ -105,6 +105,7 @@ vmm::DomainConfig config_from(const RunOptions& options, const Incarnation& inca
         config.boot_after_reboot = boot_source(*next);
     }
     config.cmdline = options.cmdline;
+    config.linear_page_tables = options.linear_page_tables;
     config.memory_bytes = options.memory_bytes;
     config.name = options.name;
     config.deadline = incarnation.deadline;

@@ -5,6 +5,7 @@
 #include "vmm/bootdisk/confinement.hpp"
 #include "vmm/bootdisk/finder.hpp"
 #include "vmm/bootdisk/report.hpp"
+#include "vmm/bootdisk/sparse_file.hpp"
 #include "vmm/bootdisk/text_lines.hpp"
 #include "vmm/bootdisk/volumes.hpp"
 
@@ -34,13 +35,12 @@ Error about(const std::string& image, const std::string& what) {
 }
 
 /// The beginnings of images that are not raw.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 7> foreign_formats{{{"QFI\xfb", "qcow2"},
+constexpr std::array<std::pair<std::string_view, std::string_view>, 6> foreign_formats{{{"QFI\xfb", "qcow2"},
                                                                                         {"conectix", "vhd"},
                                                                                         {"vhdxfile", "vhdx"},
                                                                                         {"KDMV", "vmdk"},
                                                                                         {"# Disk Descriptor", "vmdk"},
-                                                                                        {"QED\0", "qed"},
-                                                                                        {"LUKS\xba\xbe", "encrypted"}}};
+                                                                                        {"QED\0", "qed"}}};
 
 Result<std::string> check_image(const std::string& image) {
     const UniqueFd file{open(image.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
@@ -59,9 +59,8 @@ Result<std::string> check_image(const std::string& image) {
     const std::string_view beginning{head.data(), static_cast<std::size_t>(got)};
     for (const auto& [magic, name] : foreign_formats) {
         if (beginning.starts_with(magic)) {
-            return about(image, "is no raw image (" + std::string{name} +
-                                    "), so what it boots cannot be found; name a kernel with --kernel, or convert it "
-                                    "with qemu-img convert -O raw");
+            return about(image,
+                         "is no raw image: write its format behind it ('" + image + "," + std::string{name} + "')");
         }
     }
     const std::unique_ptr<char, decltype(&std::free)> real{realpath(image.c_str(), nullptr), &std::free};
@@ -69,7 +68,7 @@ Result<std::string> check_image(const std::string& image) {
                 : about(image, std::string{"cannot be opened ("} + std::strerror(errno) + "); check its path");
 }
 
-constexpr int most_fd = program_fd + 115; ///< that become_finder() uses
+constexpr int most_fd = program_fd + 120; ///< that become_finder() uses
 
 /// At program_fd, from which it is executed.
 Result<UniqueFd> open_program() {
@@ -104,8 +103,11 @@ Result<UniqueFd> memory_file(const char* name) {
     std::signal(SIGPIPE, SIG_DFL);
     std::signal(SIGXFSZ, SIG_DFL);
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int kept[] = {
+    std::vector<int> kept{
         null, task.report_fd, task.files.kernel, task.files.initrd, task.next_files.kernel, task.next_files.initrd};
+    if (task.served.is_there()) {
+        kept.insert(kept.end(), {task.served.fds.socket, task.served.fds.memory, task.served.fds.file});
+    }
     // Upwards first, so that none is overwritten while they are laid side by side.
     for (int& fd : kept) {
         fd = fcntl(fd, F_DUPFD_CLOEXEC, program_fd + 100);
@@ -119,19 +121,25 @@ Result<UniqueFd> memory_file(const char* name) {
     for (int fd = 0; fd < 3; fd++) {
         dup2(kept[0], fd);
     }
-    for (int i = 1; i < 6; i++) {
-        dup3(kept[i], 2 + i, O_CLOEXEC);
+    int next = STDERR_FILENO + 1;
+    for (std::size_t i = 1; i < kept.size(); i++) {
+        dup3(kept[i], next++, O_CLOEXEC);
     }
-    close_range(8, program_fd - 1, 0);
+    close_range(static_cast<unsigned>(next), program_fd - 1, 0);
     close_range(program_fd + 1, ~0U, 0);
     task.report_fd = 3;
     task.files = {4, 5};
     task.next_files = {6, 7};
+    if (task.served.is_there()) {
+        task.served.fds = {8, 9, 10};
+    }
     if (chdir("/") != 0) {
         _exit(1);
     }
     run_finder(task);
 }
+
+constexpr int glance_ms = 200;
 
 /// Reads to the end of the pipe; nothing if the time is over or there is too much.
 std::optional<std::string> read_report(int fd, Clock::time_point deadline) {
@@ -139,8 +147,11 @@ std::optional<std::string> read_report(int fd, Clock::time_point deadline) {
     while (report.size() <= max_report) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
         pollfd waiting{fd, POLLIN, 0};
-        const int ready = left > 0 ? poll(&waiting, 1, static_cast<int>(left)) : 0;
-        if (ready < 0 && errno == EINTR) {
+        // Where a temporary file lies about, signals wait for its end.
+        const int ready = left > 0 && !SparseFile::told_to_end()
+                              ? poll(&waiting, 1, static_cast<int>(std::min<std::int64_t>(left, glance_ms)))
+                              : 0;
+        if ((ready < 0 && errno == EINTR) || (ready == 0 && left > glance_ms && !SparseFile::told_to_end())) {
             continue;
         }
         std::array<char, 4096> buffer;
@@ -236,7 +247,19 @@ Result<BootFiles> from_report(const BootRequest& request, const std::string& byt
 
 Result<BootFiles> find_boot_files(const BootRequest& request) {
     const auto deadline = Clock::now() + request.limit;
-    const auto image = check_image(request.image);
+    std::unique_ptr<SparseFile> sparse;
+    ServedDisk served;
+    if (request.server) {
+        auto made = SparseFile::make(request.server->bytes);
+        if (!made) {
+            return about(request.image, made.error().message);
+        }
+        sparse = *std::move(made);
+        served = {{request.server->socket, request.server->memory, sparse->fd()},
+                  request.server->bytes,
+                  request.server->max_read};
+    }
+    const auto image = sparse ? Result<std::string>{sparse->path()} : check_image(request.image);
     if (!image) {
         return image.error();
     }
@@ -260,7 +283,7 @@ Result<BootFiles> find_boot_files(const BootRequest& request) {
         return about(request.image, std::string{"cannot be read ("} + std::strerror(errno) + ")");
     }
     if (child == 0) {
-        become_finder({*image, request.entry, writing.get(), first->fds(), second->fds()}, program->get());
+        become_finder({*image, request.entry, writing.get(), first->fds(), second->fds(), served}, program->get());
     }
     setpgid(child, child); // whoever of us is first
     writing = UniqueFd{};

@@ -13,16 +13,25 @@
 #include "support/unique_fd.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace parapet::bootdisk {
 
+/// Serves a disk that is no raw image: parapet-nbd, as backends/nbd starts it. For one look only.
+struct DiskServer {
+    int socket = -1, memory = -1;
+    std::uint64_t bytes = 0;
+    std::uint32_t max_read = 0; ///< bytes at once
+};
+
 struct BootRequest {
-    std::string image;                ///< a raw image or a block device
+    std::string image;                ///< a raw image or a block device; or only a name, where it has a server
     std::optional<std::string> entry; ///< title, id or number; nothing: the default entry
     std::chrono::milliseconds limit = std::chrono::seconds{60};
+    std::optional<DiskServer> server{};
 };
 
 /// What an entry boots. All texts come from the image, but are printable (the command line excepted: it has no control

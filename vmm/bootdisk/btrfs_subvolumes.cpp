@@ -8,11 +8,11 @@
 #include "vmm/bootdisk/btrfs_subvolumes.hpp"
 
 #include <algorithm>
-#include <compare>
 #include <cstring>
 #include <functional>
 #include <map>
 #include <string_view>
+#include <tuple>
 
 namespace parapet::bootdisk {
 namespace {
@@ -33,7 +33,9 @@ struct Key {
     std::uint64_t object = 0;
     std::uint8_t type = 0;
     std::uint64_t offset = 0;
-    auto operator<=>(const Key&) const = default;
+    bool operator<(const Key& other) const {
+        return std::tie(object, type, offset) < std::tie(other.object, other.type, other.offset);
+    }
 };
 constexpr std::uint64_t highest = ~0ULL;
 
@@ -171,18 +173,18 @@ private:
         for (std::size_t i = 0; i < count; i++) {
             const std::size_t at = header_size + i * entry;
             const Key key = key_at(*node, at);
-            if (key > last) {
+            if (last < key) {
                 break;
             }
             if (leaf) {
-                if (key >= first) {
+                if (!(key < first)) {
                     const auto data = number_at<std::uint32_t>(*node, at + key_size);
                     visit(key, part(*node, header_size + data, number_at<std::uint32_t>(*node, at + key_size + 4)));
                 }
                 continue;
             }
             // A child ends before the next begins.
-            const bool below = i + 1 < count && key_at(*node, at + entry) <= first;
+            const bool below = i + 1 < count && !(first < key_at(*node, at + entry));
             if (!below && !walk(number_at<std::uint64_t>(*node, at + key_size), first, last, visit, depth + 1)) {
                 return false;
             }

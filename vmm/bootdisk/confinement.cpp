@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <string>
 #include <sys/mman.h>
@@ -92,6 +93,10 @@ SeccompFilter runner_filter(const char* no_path) {
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(recvmsg));
     for (const int call : {SCMP_SYS(fork), SCMP_SYS(wait4), SCMP_SYS(pidfd_open), SCMP_SYS(seccomp)}) {
         filter.add(SCMP_ACT_ALLOW, call);
+    }
+    // The reads of a reader that waits for what it reads (served_image.hpp).
+    for (const auto request : {scmp_datum_t{SECCOMP_IOCTL_NOTIF_RECV}, scmp_datum_t{SECCOMP_IOCTL_NOTIF_SEND}}) {
+        filter.add(SCMP_ACT_ALLOW, SCMP_SYS(ioctl), {argument_is(1, request)}, "the reader's reads");
     }
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(pidfd_send_signal), {argument_is(1, SIGKILL)}, "SIGKILL");
     filter.add(SCMP_ACT_ALLOW, SCMP_SYS(prctl), {argument_is(0, PR_SET_NO_NEW_PRIVS)},

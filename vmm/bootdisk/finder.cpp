@@ -124,7 +124,7 @@ std::vector<std::string> find_confined(const FinderTask& task) {
         if (auto confined = confine(task.image, {}); !confined) {
             return {"error", confined.error().message};
         }
-        auto runner = ProgramRunner::start(task.image);
+        auto runner = ProgramRunner::start(task.image, task.served);
         if (!runner) {
             return {"error", runner.error().message};
         }

@@ -2,6 +2,8 @@
 // The confined process: finds and copies what a disk boots, and reports.
 #pragma once
 
+#include "vmm/bootdisk/served_image.hpp"
+
 #include <optional>
 #include <string>
 
@@ -17,6 +19,7 @@ struct FinderTask {
     std::optional<std::string> entry;
     int report_fd;
     EntryFds files, next_files;
+    ServedDisk served; ///< where `image` is only a sparse file for it
 };
 
 /// Of a report: either "error" and a sentence without the image's name; or "found", config, note, the number

@@ -185,6 +185,11 @@ Result<GrubImage::Answer> GrubImage::run(const ProgramRunner::Question& question
         runner_.stop();
     }
     answer.status = runner_.wait();
+    if (answer.status == ProgramRunner::not_watched) {
+        return Error{
+            "looking into a disk that is no raw image takes Linux 5.5; name a kernel with --kernel, or convert "
+            "the image with qemu-img convert -O raw"};
+    }
     if (answer.status == ProgramRunner::not_started) {
         return Error{"grub-fstest could not be started to read it; install the package grub-common anew"};
     }

@@ -11,6 +11,7 @@
 
 #include "support/result.hpp"
 #include "support/unique_fd.hpp"
+#include "vmm/bootdisk/served_image.hpp"
 
 #include <cstdint>
 #include <string>
@@ -28,8 +29,9 @@ public:
         std::uint64_t offset = 0, length = 0; ///< of what is printed; length 0: to the end
     };
 
-    /// Forks it. `image`: an absolute path. The program is open at program_fd, which is closed here afterwards.
-    static Result<ProgramRunner> start(const std::string& image);
+    /// Forks it. `image`: an absolute path; of the sparse file where the disk is `served`. The program is open at
+    /// program_fd, which is closed here afterwards, as are the served disk's descriptors.
+    static Result<ProgramRunner> start(const std::string& image, const ServedDisk& served = {});
 
     /// Begins a run, with these as standard output and error. One at a time. False: the runner is gone.
     [[nodiscard]] bool begin(const Question& question, int output, int complaints) const;
@@ -40,6 +42,8 @@ public:
 
     /// Its status where the program could not be started.
     static constexpr int not_started = 126;
+    /// The same, as this kernel does not let its reads be watched.
+    static constexpr int not_watched = 125;
 
 private:
     explicit ProgramRunner(UniqueFd socket) : socket_{std::move(socket)} {}

@@ -34,6 +34,19 @@ TEST(Configurations, DebianDefault) {
     EXPECT_TRUE(choice.note.empty());
 }
 
+/// As Debian 13 writes it.
+TEST(Configurations, Debian13) {
+    FakeDisk disk;
+    disk.add({"loop0,gpt1", "root", "642c5c9a-6058-4345-81aa-9724afb65f79"},
+             {{"/boot/grub/grub.cfg", corpus("debian13.cfg")}});
+    const BootChoice choice = chosen(disk);
+    EXPECT_EQ(choice.entry.title, "Debian GNU/Linux");
+    EXPECT_EQ(choice.entry.kernel.path, "/boot/vmlinuz-6.12.117+deb13-amd64");
+    EXPECT_EQ(choice.entry.cmdline, "root=UUID=642c5c9a-6058-4345-81aa-9724afb65f79 ro console=hvc0 quiet");
+    EXPECT_NE(chosen(disk, "1>1").entry.cmdline.find(" single "), std::string::npos);
+    EXPECT_TRUE(choice.note.empty()) << choice.note;
+}
+
 TEST(Configurations, DebianEntriesByNumberTitleAndPath) {
     FakeDisk disk;
     disk.add(debian_root, {{"/boot/grub/grub.cfg", corpus("debian.cfg")}});

@@ -156,7 +156,8 @@ TEST_F(Images, NoImages) {
     std::ofstream{image()} << "";
     EXPECT_NE(refusal(image()).find("is empty"), std::string::npos);
     std::ofstream{image()} << "QFI\xfb and more";
-    EXPECT_NE(refusal(image()).find("no raw image (qcow2)"), std::string::npos);
+    EXPECT_NE(refusal(image()).find("is no raw image: write its format behind it ('" + image() + ",qcow2')"),
+              std::string::npos);
     std::ofstream{image()} << "just text";
     EXPECT_NE(refusal(image()).find("no file system"), std::string::npos);
 }

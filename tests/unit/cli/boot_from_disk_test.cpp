@@ -4,11 +4,14 @@
 
 #include "vmm/bootdisk/boot_files.hpp"
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace parapet::cli {
@@ -21,8 +24,13 @@ protected:
     BootFromDisk() {
         char name[] = "/tmp/boot-from-disk.XXXXXX";
         folder_ = mkdtemp(name);
+        fs::create_directory(folder_ + "/tmp");
+        setenv("TMPDIR", (folder_ + "/tmp").c_str(), 1);
     }
-    ~BootFromDisk() override { fs::remove_all(folder_); }
+    ~BootFromDisk() override {
+        unsetenv("TMPDIR");
+        fs::remove_all(folder_);
+    }
 
     /// An ext4 image whose grub.cfg boots kernels that hold `text`.
     void make_image(const std::string& name, const std::string& config) const {
@@ -43,9 +51,27 @@ protected:
     [[nodiscard]] RunOptions with_disks(std::initializer_list<const char*> names) const {
         RunOptions options;
         for (const char* name : names) {
-            options.boot_disks.push_back({folder_ + "/" + name, true});
+            options.boot_disks.push_back(disk(name));
         }
         return options;
+    }
+    [[nodiscard]] disk::DiskSpec disk(const std::string& name) const {
+        auto spec = disk::parse_disk_spec(name.find("://") == std::string::npos ? folder_ + "/" + name : name);
+        EXPECT_TRUE(spec) << spec.error().message;
+        return *spec;
+    }
+    /// The /proc folder of the reader of an image in TMPDIR.
+    [[nodiscard]] fs::path wait_for_reader() const {
+        for (int tries = 0; tries < 500; tries++, usleep(10000)) {
+            for (const auto& process : fs::directory_iterator{"/proc"}) {
+                std::ifstream file{process.path() / "cmdline"};
+                const std::string words{std::istreambuf_iterator<char>{file}, {}};
+                if (words.starts_with("grub-fstest") && words.find(folder_ + "/tmp/") != std::string::npos) {
+                    return process.path();
+                }
+            }
+        }
+        return {};
     }
     static std::string beginning(const std::string& path) {
         std::ifstream file{path, std::ios::binary};
@@ -76,14 +102,100 @@ TEST_F(BootFromDisk, LooksAtEveryDisk) {
     EXPECT_EQ(options.kernel_label, folder_ + "/good:/boot/k1");
 }
 
+/// Cloud images, and a server elsewhere: as a raw disk.
+TEST_F(BootFromDisk, FormatsOtherThanRaw) {
+    make_image("raw", "menuentry a { linux /boot/k1 console=hvc0; initrd /boot/i1 }");
+    for (const char* format : {"qcow2", "vmdk", "vhd", "vhdx", "vdi", "qed"}) {
+        const std::string name = std::string{"image."} + format;
+        shell("qemu-img convert -O " + std::string{format == std::string{"vhd"} ? "vpc" : format} + " raw " + name);
+        shell("sha256sum " + name + " | tee before");
+        RunOptions options = with_disks({});
+        options.boot_disks.push_back(disk(name + "," + format));
+        const auto done = complete_boot_options(options);
+        ASSERT_TRUE(done) << done.error().message;
+        EXPECT_EQ(beginning(options.kernel), "k1") << format;
+        EXPECT_EQ(beginning(options.initrds.at(0)), "i1") << format;
+        EXPECT_EQ(options.kernel_label, folder_ + "/" + name + ":/boot/k1");
+        shell("sha256sum -c before; test -z \"$(ls -A tmp)\""); // nothing is left behind
+    }
+}
+
+TEST_F(BootFromDisk, NbdServer) {
+    make_image("raw", "menuentry a { linux /boot/k1 console=hvc0; initrd /boot/i1 }");
+    const std::string uri = "nbd+unix:///?socket=" + folder_ + "/server";
+    shell("nbdkit --pidfile pid -U $PWD/server file raw");
+    RunOptions options;
+    options.boot_disks.push_back(disk(uri));
+    const auto done = complete_boot_options(options);
+    shell("kill $(cat pid); while [ -e pid ] && kill -0 $(cat pid); do sleep 0.1; done");
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(beginning(options.kernel), "k1");
+    options = with_disks({});
+    options.boot_disks.push_back(disk(uri));
+    const auto gone = complete_boot_options(options);
+    ASSERT_FALSE(gone);
+    EXPECT_NE(gone.error().message.find("disk '" + uri + "': "), std::string::npos);
+}
+
+/// Beyond what the reader may write, or have in its memory.
+TEST_F(BootFromDisk, FarIntoALargeDisk) {
+    make_image("part", "menuentry a { linux /boot/k1 console=hvc0 }");
+    shell("truncate -s 6G raw && echo start=5GiB | sfdisk -q raw && dd if=part of=raw bs=1M seek=5120 "
+          "conv=notrunc,sparse "
+          "&& qemu-img convert -O qcow2 raw image && rm raw");
+    RunOptions options = with_disks({});
+    options.boot_disks.push_back(disk("image,qcow2"));
+    const auto done = complete_boot_options(options);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(beginning(options.kernel), "k1");
+}
+
+/// The temporary file goes, too, when the user has waited enough for a slow server.
+TEST_F(BootFromDisk, ToldToEndMeanwhile) {
+    make_image("raw", "menuentry a { linux /boot/k1 console=hvc0 }");
+    shell("nbdkit --pidfile pid -U $PWD/server --filter=delay file raw delay-read=20");
+    const pid_t child = fork();
+    if (child == 0) {
+        RunOptions options;
+        options.boot_disks.push_back(disk("nbd+unix:///?socket=" + folder_ + "/server"));
+        _exit(complete_boot_options(options) ? 0 : 1);
+    }
+    const auto begun = std::chrono::steady_clock::now();
+    while (fs::is_empty(folder_ + "/tmp") && std::chrono::steady_clock::now() - begun < std::chrono::seconds{20}) {
+        usleep(10000);
+    }
+    EXPECT_FALSE(fs::is_empty(folder_ + "/tmp"));
+    const fs::path reader = wait_for_reader();
+    ASSERT_FALSE(reader.empty());
+    for (const auto& fd : fs::directory_iterator{reader / "fd"}) {
+        const std::string number = fd.path().filename();
+        std::error_code gone;
+        const std::string target = fs::read_symlink(fd.path(), gone);
+        std::ifstream info{reader / "fdinfo" / number};
+        const std::string text{std::istreambuf_iterator<char>{info}, {}};
+        EXPECT_FALSE(target.starts_with("socket:") || target.starts_with("/memfd:")) << number << " " << target;
+        // flags are octal: the last digit has the access mode
+        EXPECT_FALSE(target.starts_with(folder_) && text.find("flags:") != std::string::npos &&
+                     text[text.find('\n', text.find("flags:")) - 1] % 4 != 0)
+            << "the reader may write " << target;
+    }
+    kill(child, SIGTERM);
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) << status;
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds{15});
+    EXPECT_TRUE(fs::is_empty(folder_ + "/tmp"));
+    shell("kill -9 $(cat pid)");
+}
+
 TEST_F(BootFromDisk, SaysWhyNoneBoots) {
     shell("truncate -s 1M empty; truncate -s 2M swap; mkswap swap");
     RunOptions options = with_disks({"swap", "empty"});
-    options.boot_disks.push_back({"cloud.qcow2", false});
+    options.boot_disks.push_back(disk("none.qcow2,qcow2"));
     const auto done = complete_boot_options(options);
     ASSERT_FALSE(done);
     for (const char* part :
-         {"/swap': no file system was found", "/empty': no file system was found", "'cloud.qcow2': is no raw image"}) {
+         {"/swap': no file system was found", "/empty': no file system was found", "/none.qcow2': cannot open"}) {
         EXPECT_NE(done.error().message.find(part), std::string::npos) << done.error().message;
     }
 }

@@ -55,15 +55,15 @@ TEST(Options, DiskInsteadOfAKernel) {
                                .run;
     EXPECT_TRUE(run.kernel.empty());
     ASSERT_EQ(run.boot_disks.size(), 2U) << "all of them, CDs last";
-    EXPECT_EQ(run.boot_disks[0].image, "/images/root.img");
-    EXPECT_EQ(run.boot_disks[1].image, "/images/cd.iso");
+    EXPECT_EQ(run.boot_disks[0].target, "/images/root.img");
+    EXPECT_EQ(run.boot_disks[1].target, "/images/cd.iso");
     EXPECT_EQ(run.name, "root.img");
     EXPECT_EQ(run.boot_entry, "1>0");
     EXPECT_EQ(run.append, "single");
     EXPECT_FALSE(run.cmdline_given);
     EXPECT_TRUE(accepted({"run", "k", "--disk", "a.img"}).run.boot_disks.empty());
     EXPECT_EQ(accepted({"run", "--disk", "a.iso,raw,xvdc,cdrom"}).run.boot_disks.size(), 1U);
-    EXPECT_FALSE(accepted({"run", "--disk", "a.img,qcow2,xvda,w"}).run.boot_disks.at(0).raw);
+    EXPECT_TRUE(accepted({"run", "--disk", "a.img,qcow2,xvda,w"}).run.boot_disks.at(0).needs_nbd());
     EXPECT_NE(refused({"run"}).find("no kernel is given"), std::string::npos);
     EXPECT_NE(refused({"run", "k", "--boot-entry", "1"}).find("leave one out"), std::string::npos);
 }
@@ -71,8 +71,11 @@ TEST(Options, DiskInsteadOfAKernel) {
 TEST(Options, BootFiles) {
     const Invocation shown = accepted({"boot-files", "a.img", "1>0"});
     EXPECT_EQ(shown.verb, Verb::boot_files);
-    EXPECT_EQ(shown.run.boot_disks.at(0).image, "a.img");
+    EXPECT_EQ(shown.run.boot_disks.at(0).target, "a.img");
     EXPECT_EQ(shown.run.boot_entry, "1>0");
+    EXPECT_EQ(accepted({"boot-files", "a.vmdk,vmdk"}).run.boot_disks.at(0).format, disk::Format::vmdk);
+    EXPECT_TRUE(accepted({"boot-files", "nbd://host/disk"}).run.boot_disks.at(0).is_remote());
+    EXPECT_NE(refused({"boot-files", "a,bad"}).find("boot-files a,bad: "), std::string::npos);
     EXPECT_NE(refused({"boot-files"}).find("'parapet boot-files IMAGE [ENTRY]'"), std::string::npos);
     EXPECT_NE(refused({"boot-files", "a", "b", "c"}).find("'parapet boot-files IMAGE [ENTRY]'"), std::string::npos);
     EXPECT_EQ(accepted({"help", "boot-files"}).help_topic, "boot-files");
@@ -94,11 +97,16 @@ TEST(Options, EverythingInAnyOrder) {
     EXPECT_EQ(run.console.kind, Kind::file);
     EXPECT_EQ(run.console.file, "out.log");
     EXPECT_TRUE(run.no_reboot);
+    EXPECT_FALSE(run.linear_page_tables);
     EXPECT_TRUE(run.stats);
     ASSERT_TRUE(run.json);
     EXPECT_EQ(run.json->descriptor, 3);
     EXPECT_TRUE(run.json->file.empty());
     EXPECT_EQ(run.home, Home::ring3);
+}
+
+TEST(Options, LinearPageTablesAreAskedFor) {
+    EXPECT_TRUE(accepted({"run", "k", "--linear-page-tables"}).run.linear_page_tables);
 }
 
 TEST(Options, JsonAloneIsStandardError) {

@@ -113,6 +113,9 @@ private:
                 io_mappings_++;
                 if ((entry.raw & Pte::USER) != 0)
                     report("L1 %#lx slot %u: I/O memory %#lx in reach of ring 3", table, index, entry.raw);
+            } else if (entry.present() && level > 1 && entry.mfn().number == table) {
+                if (!domain_.linear_tables || entry.writable())
+                    report("table %#lx names itself by %#lx, slot %u", table, entry.raw, index);
             } else if (entry.present()) {
                 const FrameType last = entry.writable() ? FrameType::writable : FrameType::none;
                 hold(entry.mfn().number, level > 1 ? table_type(level - 1) : last);
@@ -141,7 +144,7 @@ private:
                 report("L%u %#lx slot %u: forbidden entry %#lx", level, table, index, entry.raw);
             if (!domain_.frames.guest_may_map(entry.mfn()))
                 report("L%u %#lx slot %u: %#lx is not the domain's to map", level, table, index, entry.raw);
-            else if (level > 1)
+            else if (level > 1 && entry.mfn().number != table) // count_entries() judges those that name themselves
                 walk_table(entry.mfn().number, level - 1);
         }
     }
