@@ -155,7 +155,7 @@ private:
             return nullptr;
         }
         const std::uint64_t physical = chunk->physical + (logical - chunk->logical);
-        auto node = disk_.read_sectors(device_, physical / sector, node_size_ / sector);
+        auto node = disk_.read_sectors(device_, physical / sector, static_cast<std::uint32_t>(node_size_ / sector));
         const bool good = node && number_at<std::uint64_t>(*node, 0x30) == logical;
         return good ? &nodes_.emplace(logical, *std::move(node)).first->second : nullptr;
     }
