@@ -29,6 +29,7 @@ set(NUCLEUS_CORE_SOURCES
   core/start.cpp
   core/table_validation.cpp
   core/tlb.cpp
+  core/toolstack.cpp
   core/traps.cpp
   core/events.cpp
   core/event_channel_op.cpp

@@ -23,10 +23,8 @@ Status do_console_io(Vcpu& vcpu, const HypercallArgs& args) {
             return 0;
         return continue_hypercall(vcpu, {args.a[0], count - part, (text + part).address});
     }
-    case abi::CONSOLEIO_read:
+    default: // reading, and what is none: not for a guest domain to know
         return -abi::XEN_EPERM;
-    default:
-        return -abi::XEN_ENOSYS;
     }
 }
 

@@ -42,6 +42,8 @@ Status set_control(Vcpu& vcpu, u64 value) {
 Status set_register(Vcpu& vcpu, unsigned number, u64 value) {
     if ((number == 4 || number == 5) && (vcpu.cr4 & CR4_DE) != 0)
         return -abi::XEN_ENODEV; // otherwise other names of 6 and 7
+    if (number >= 4 && number <= 7 && (value >> 32) != 0)
+        return -abi::XEN_EINVAL;
     switch (number) {
     case 0:
     case 1:

@@ -20,7 +20,7 @@ constexpr HypercallEntry TABLE[] = {
     PARAPET_HYPERCALL(set_callbacks),
     PARAPET_HYPERCALL(fpu_taskswitch),
     PARAPET_HYPERCALL(sched_op_compat),
-    PARAPET_PRIVILEGED(platform_op),
+    PARAPET_HYPERCALL(platform_op),
     PARAPET_HYPERCALL(set_debugreg),
     PARAPET_HYPERCALL(get_debugreg),
     PARAPET_HYPERCALL(update_descriptor),
@@ -44,8 +44,8 @@ constexpr HypercallEntry TABLE[] = {
     PARAPET_HYPERCALL(callback_op),
     PARAPET_HYPERCALL(event_channel_op),
     PARAPET_HYPERCALL(physdev_op),
-    PARAPET_PRIVILEGED(sysctl),
-    PARAPET_PRIVILEGED(domctl),
+    PARAPET_HYPERCALL(sysctl),
+    PARAPET_HYPERCALL(domctl),
     PARAPET_PRIVILEGED(kexec_op),
 };
 

@@ -71,6 +71,9 @@ Status do_sched_op(Vcpu&, const HypercallArgs&);
 Status do_callback_op(Vcpu&, const HypercallArgs&);
 Status do_event_channel_op(Vcpu&, const HypercallArgs&);
 Status do_physdev_op(Vcpu&, const HypercallArgs&);
+Status do_platform_op(Vcpu&, const HypercallArgs&);
+Status do_sysctl(Vcpu&, const HypercallArgs&);
+Status do_domctl(Vcpu&, const HypercallArgs&);
 Status do_privileged(Vcpu&, const HypercallArgs&); ///< -EPERM: for the initial domain only
 
 } // namespace parapet::nucleus

@@ -64,7 +64,24 @@ Status pirq_eoi_page(Vcpu& vcpu, GuestVa arg) {
     return 0;
 }
 
+/// For whoever has devices, if only the argument can be read.
+template <typename Operation>
+Status privileged(Vcpu& vcpu, GuestVa arg) {
+    Operation op;
+    return get(vcpu, op, arg) ? -abi::XEN_EPERM : -abi::XEN_EFAULT;
+}
+
+/// Interrupts of oneself or of domain 0, which are not the guest's to map; no other domain is known.
+template <typename Operation>
+Status interrupt_of(Vcpu& vcpu, GuestVa arg) {
+    Operation op;
+    if (!get(vcpu, op, arg))
+        return -abi::XEN_EFAULT;
+    return op.domid == 0 || vcpu.domain->is_self(op.domid) ? -abi::XEN_EPERM : -abi::XEN_ESRCH;
+}
+
 Status physdev_op(Vcpu& vcpu, u64 command, GuestVa arg) {
+    constexpr u64 IRQ_UNMASK_NOTIFY = 4; // of before Xen 3.2.2: what is masked for nobody is unmasked
     switch (command) {
     case abi::PHYSDEVOP_set_iopl:
         return set_iopl(vcpu, arg);
@@ -77,24 +94,38 @@ Status physdev_op(Vcpu& vcpu, u64 command, GuestVa arg) {
     case abi::PHYSDEVOP_pirq_eoi_gmfn_v1:
     case abi::PHYSDEVOP_pirq_eoi_gmfn_v2:
         return pirq_eoi_page(vcpu, arg);
-    case abi::PHYSDEVOP_get_free_pirq:
-        return -abi::XEN_ENOSPC;
+    case IRQ_UNMASK_NOTIFY:
+        return 0;
+    case abi::PHYSDEVOP_get_free_pirq: {
+        abi::physdev_get_free_pirq op;
+        return get(vcpu, op, arg) ? -abi::XEN_ENOSPC : -abi::XEN_EFAULT;
+    }
+    case abi::PHYSDEVOP_map_pirq:
+        return interrupt_of<abi::physdev_map_pirq64>(vcpu, arg);
+    case abi::PHYSDEVOP_unmap_pirq:
+        return interrupt_of<abi::physdev_unmap_pirq>(vcpu, arg);
     case abi::PHYSDEVOP_apic_read:
     case abi::PHYSDEVOP_apic_write:
+        return privileged<abi::physdev_apic64>(vcpu, arg);
     case abi::PHYSDEVOP_alloc_irq_vector:
-    case abi::PHYSDEVOP_map_pirq:
-    case abi::PHYSDEVOP_unmap_pirq:
+        return privileged<abi::physdev_irq>(vcpu, arg);
     case abi::PHYSDEVOP_manage_pci_add:
     case abi::PHYSDEVOP_manage_pci_remove:
+        return privileged<abi::physdev_manage_pci>(vcpu, arg);
     case abi::PHYSDEVOP_manage_pci_add_ext:
+        return privileged<abi::physdev_manage_pci_ext>(vcpu, arg);
     case abi::PHYSDEVOP_restore_msi:
-    case abi::PHYSDEVOP_restore_msi_ext:
+        return privileged<abi::physdev_restore_msi>(vcpu, arg);
     case abi::PHYSDEVOP_setup_gsi:
-    case abi::PHYSDEVOP_pci_mmcfg_reserved:
+        return privileged<abi::physdev_setup_gsi>(vcpu, arg);
     case abi::PHYSDEVOP_pci_device_add:
+        return privileged<abi::physdev_pci_device_add>(vcpu, arg);
     case abi::PHYSDEVOP_pci_device_remove:
+    case abi::PHYSDEVOP_restore_msi_ext:
     case abi::PHYSDEVOP_prepare_msix:
     case abi::PHYSDEVOP_release_msix:
+        return privileged<abi::physdev_pci_device>(vcpu, arg);
+    case abi::PHYSDEVOP_pci_mmcfg_reserved:
     case abi::PHYSDEVOP_dbgp_op:
         return -abi::XEN_EPERM;
     default:
@@ -113,17 +144,7 @@ Status do_physdev_op_compat(Vcpu& vcpu, const HypercallArgs& args) {
     u32 command = 0;
     if (!get(vcpu, command, {args.a[0]}))
         return -abi::XEN_EFAULT;
-    switch (command) {
-    case abi::PHYSDEVOP_irq_status_query:
-    case abi::PHYSDEVOP_set_iopl:
-    case abi::PHYSDEVOP_set_iobitmap:
-    case abi::PHYSDEVOP_apic_read:
-    case abi::PHYSDEVOP_apic_write:
-    case abi::PHYSDEVOP_alloc_irq_vector:
-        return physdev_op(vcpu, command, GuestVa{args.a[0]} + offsetof(abi::physdev_op64, u));
-    default:
-        return -abi::XEN_ENOSYS;
-    }
+    return physdev_op(vcpu, command, GuestVa{args.a[0]} + offsetof(abi::physdev_op64, u));
 }
 
 } // namespace parapet::nucleus

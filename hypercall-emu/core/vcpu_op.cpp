@@ -134,9 +134,7 @@ Status set_singleshot_timer(Vcpu& vcpu, GuestVa arg) {
         return -abi::XEN_EFAULT;
     const u64 now = system_time_ns(*vcpu.domain);
     const bool past = static_cast<int64_t>(op.timeout_abs_ns) < static_cast<int64_t>(now);
-    if (past && (op.flags & abi::VCPU_SSHOTTMR_future) != 0)
-        return -abi::XEN_ETIME;
-    vcpu.timer_deadline_ns = past ? now : op.timeout_abs_ns;
+    vcpu.timer_deadline_ns = past ? now : op.timeout_abs_ns; // VCPU_SSHOTTMR_future is passed over, as Xen does by now
     arm_timer(vcpu);
     return 0;
 }

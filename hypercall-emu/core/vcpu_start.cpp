@@ -135,7 +135,23 @@ Status read_context(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
 
 } // namespace
 
+namespace {
+
+/// Is all of the context there? So Xen finds out first, as it copies it whole.
+bool context_readable(Vcpu& vcpu, GuestVa arg) {
+    u8 byte = 0;
+    for (u64 offset = 0; offset < sizeof(Context); offset += PAGE_SIZE) {
+        if (!get(vcpu, byte, arg + offset))
+            return false;
+    }
+    return get(vcpu, byte, arg + (sizeof(Context) - 1));
+}
+
+} // namespace
+
 Status initialise_vcpu(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
+    if (!context_readable(vcpu, arg))
+        return -abi::XEN_EFAULT;
     if (target.initialised || target.online)
         return -abi::XEN_EEXIST;
     if (const Status status = read_context(vcpu, target, arg); status != 0)

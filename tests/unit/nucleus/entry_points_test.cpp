@@ -199,9 +199,11 @@ TEST_F(DebugRegisters, AddressesOutsideTheHole) {
 TEST_F(DebugRegisters, StatusAndControlBits) {
     EXPECT_EQ(read(6), 0xffff0ff0u);
     EXPECT_EQ(read(7), 0x400u);
-    EXPECT_EQ(set(6, ~0ULL), 0);
+    EXPECT_EQ(set(6, 0xffffffff), 0);
     EXPECT_EQ(read(6), 0xffffefffu);
-    EXPECT_EQ(set(7, 0x0001'0000'0000'd001), 0); // reserved bits drop out
+    EXPECT_EQ(set(7, 0xd001), 0);
+    for (const unsigned number : {4u, 5u, 6u, 7u})
+        EXPECT_EQ(set(number, 1ULL << 32), -XEN_EINVAL) << number; // reserved bits drop out
     EXPECT_EQ(read(7), 0x401u);
     EXPECT_EQ(set(7, 1 << 13), -XEN_EPERM); // general detect
     EXPECT_EQ(read(7), 0x401u);

@@ -72,7 +72,7 @@ TEST_F(SmallHypercalls, ConsoleWriteReachesTheLog) {
     EXPECT_EQ(vm.hypercall(HYPERVISOR_console_io, CONSOLEIO_write, 0, NOWHERE), 0);
     EXPECT_EQ(vm.hypercall(HYPERVISOR_console_io, CONSOLEIO_write, 5, NOWHERE), -XEN_EFAULT);
     EXPECT_EQ(vm.hypercall(HYPERVISOR_console_io, CONSOLEIO_read, 5, vm.va(1).address), -XEN_EPERM);
-    EXPECT_EQ(vm.hypercall(HYPERVISOR_console_io, 2, 5, vm.va(1).address), -XEN_ENOSYS);
+    EXPECT_EQ(vm.hypercall(HYPERVISOR_console_io, 2, 5, vm.va(1).address), -XEN_EPERM);
     EXPECT_EQ(vm.machine.requests.size(), 1u);
 }
 
@@ -122,6 +122,13 @@ TEST_F(Physdev, InterruptsDoNotExist) {
     EXPECT_EQ(op(PHYSDEVOP_map_pirq, physdev_map_pirq64{}), -XEN_EPERM);
     EXPECT_EQ(op(PHYSDEVOP_get_free_pirq, physdev_get_free_pirq{}), -XEN_ENOSPC);
     EXPECT_EQ(op(PHYSDEVOP_apic_read, physdev_apic64{}), -XEN_EPERM);
+    EXPECT_EQ(op(4, physdev_eoi{3}), 0); // IRQ_UNMASK_NOTIFY
+    physdev_map_pirq64 map{};
+    map.domid = 55;
+    EXPECT_EQ(op(PHYSDEVOP_map_pirq, map), -XEN_ESRCH);
+    for (const unsigned command :
+         {PHYSDEVOP_map_pirq, PHYSDEVOP_get_free_pirq, PHYSDEVOP_apic_read, PHYSDEVOP_setup_gsi})
+        EXPECT_EQ(vm.call(do_physdev_op, command, NOWHERE), -XEN_EFAULT) << command;
     EXPECT_EQ(op(99, physdev_eoi{3}), -XEN_ENOSYS);
 }
 
@@ -141,8 +148,24 @@ TEST_F(Physdev, Compat) {
     EXPECT_EQ(vm.call(do_physdev_op_compat, vm.arg(op).address), 0);
     EXPECT_EQ(vm.vcpu().iopl, 2u);
     op.cmd = PHYSDEVOP_eoi;
+    EXPECT_EQ(vm.call(do_physdev_op_compat, vm.arg(op).address), -XEN_EINVAL);
+    op.cmd = 99;
     EXPECT_EQ(vm.call(do_physdev_op_compat, vm.arg(op).address), -XEN_ENOSYS);
     EXPECT_EQ(vm.call(do_physdev_op_compat, NOWHERE), -XEN_EFAULT);
+}
+
+TEST_F(SmallHypercalls, ToolstacksCallsAreRefusedByVersion) {
+    const struct {
+        Handler handler;
+        u32 version;
+    } calls[] = {{do_platform_op, 0x03000001}, {do_sysctl, 0x15}, {do_domctl, 0x15}};
+    for (const auto& row : calls) {
+        const u32 header[2] = {1, row.version};
+        EXPECT_EQ(vm.call(row.handler, vm.arg(header).address), -XEN_EPERM);
+        const u32 other[2] = {1, row.version + 1};
+        EXPECT_EQ(vm.call(row.handler, vm.arg(other).address), -XEN_EACCES);
+        EXPECT_EQ(vm.call(row.handler, NOWHERE), -XEN_EFAULT);
+    }
 }
 
 TEST_F(SmallHypercalls, VmAssist) {
