@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+# Sources of home ring0, relative to its folder.
+set(NUCLEUS_RING0_SOURCES entry.S home.cpp machine.cpp exit_work.cpp freestanding.cpp)
+
 # Sources of the nucleus core, relative to hypercall-emu/: for the nucleus image and for the hosted library alike.
 set(NUCLEUS_CORE_SOURCES
   core/compat_syscall.cpp

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // XENMEM_exchange: single pages for single pages, results that cannot be written, wrong requests.
 #include "guests/conformance/check.hpp"
+#include "guests/conformance/exchange_request.hpp"
 
 namespace parapet::guest {
 
@@ -16,15 +17,7 @@ unsigned char* area;
 unsigned long done;
 
 long exchange(xen_pfn_t* taken, unsigned frames, unsigned in_order = 0, unsigned out_order = 0) {
-    xen_memory_exchange request{};
-    set_xen_guest_handle(request.in.extent_start, given);
-    request.in.nr_extents = frames >> in_order;
-    request.in.extent_order = in_order;
-    request.in.domid = DOMID_SELF;
-    set_xen_guest_handle(request.out.extent_start, taken);
-    request.out.nr_extents = frames >> out_order;
-    request.out.extent_order = out_order;
-    request.out.domid = DOMID_SELF;
+    xen_memory_exchange request = exchange_request(given, taken, frames, in_order, out_order);
     const long result = memory_op(XENMEM_exchange, &request);
     done = request.nr_exchanged;
     return result;

@@ -3,6 +3,7 @@
 #include <initializer_list>
 
 #include "guests/conformance/check.hpp"
+#include "guests/conformance/exchange_request.hpp"
 #include "guests/lib/xenstore.hpp"
 
 namespace parapet::guest {
@@ -16,16 +17,7 @@ xen_pfn_t given[count], taken[count];
 unsigned char* area;
 
 xen_memory_exchange request(unsigned frames, unsigned in_order = 0, unsigned out_order = 0) {
-    xen_memory_exchange result{};
-    set_xen_guest_handle(result.in.extent_start, given);
-    result.in.nr_extents = frames >> in_order;
-    result.in.extent_order = in_order;
-    result.in.domid = DOMID_SELF;
-    set_xen_guest_handle(result.out.extent_start, taken);
-    result.out.nr_extents = frames >> out_order;
-    result.out.extent_order = out_order;
-    result.out.domid = DOMID_SELF;
-    return result;
+    return exchange_request(given, taken, frames, in_order, out_order);
 }
 
 void refused(xen_memory_exchange what, long wanted, const char* why) {

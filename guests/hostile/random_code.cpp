@@ -40,12 +40,14 @@ uint64_t random() { // xorshift64*
 }
 
 Registers entered; ///< how user mode was entered last
+uint64_t left_at;  ///< and where it was left
 
 /// Says what is wrong, and what had been executed.
 [[noreturn]] void broken(const char* what, uint64_t value) {
     print("verdict: FAIL random_code: %s %lx\n", what, value);
     print("entered: rip %lx cs %lx rflags %lx rsp %lx ss %lx\n", entered.rip, entered.cs, entered.rflags, entered.rsp,
           entered.ss);
+    print("left: rip %lx\n", left_at);
     constexpr const char* names[15] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8",
                                        "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
     for (unsigned i = 0; i < 15; i++) {
@@ -61,12 +63,11 @@ Registers entered; ///< how user mode was entered last
 }
 
 void judge(uint64_t rip, uint64_t cs, uint64_t rflags) {
+    left_at = rip;
     if ((cs & 3) != 3 || (cs >> 32) != 0) {
-        print("left at rip %lx\n", rip);
         broken("user mode with cs", cs);
     }
     if ((rflags & ~(program_flags | reserved_flags | 0x10000)) != 0x202) { // RF, which a fault sets
-        print("left at rip %lx\n", rip);
         broken("user mode with flags", rflags);
     }
 }

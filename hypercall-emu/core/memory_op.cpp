@@ -3,6 +3,7 @@
 #include "hypercall-emu/core/memory_op.hpp"
 
 #include "hypercall-emu/core/guest_memory.hpp"
+#include "hypercall-emu/core/refusals.hpp"
 #include "pv-abi/memory.hpp"
 
 namespace parapet::nucleus {
@@ -87,19 +88,6 @@ Status machphys_mfn_list(Vcpu& vcpu, GuestVa arg) {
     return put(vcpu, arg + offsetof(abi::xen_machphys_mfn_list64, nr_extents), count) ? 0 : -abi::XEN_EFAULT;
 }
 
-bool exists(const Domain& domain, u16 domid) {
-    return domid == 0 || domain.is_self(domid);
-}
-
-/// Physical maps are for translated guests, and no domain that there is has one.
-template <typename Operation>
-Status for_translated(Vcpu& vcpu, GuestVa arg, Status refusal) {
-    Operation op;
-    if (!get(vcpu, op, arg))
-        return -abi::XEN_EFAULT;
-    return exists(*vcpu.domain, op.domid) ? refusal : -abi::XEN_ESRCH;
-}
-
 /// No virtual NUMA topology was set.
 Status virtual_numa(Vcpu& vcpu, GuestVa arg) {
     abi::xen_vnuma_topology_info64 op;
@@ -141,13 +129,6 @@ Status memory_access(Vcpu& vcpu, GuestVa arg) {
     return op.domid == 0 ? -abi::XEN_EINVAL : -abi::XEN_ESRCH;
 }
 
-/// For whoever may, if only the argument can be read.
-template <typename Operation>
-Status privileged(Vcpu& vcpu, GuestVa arg) {
-    Operation op;
-    return get(vcpu, op, arg) ? -abi::XEN_EPERM : -abi::XEN_EFAULT;
-}
-
 } // namespace
 
 Status do_memory_op(Vcpu& vcpu, const HypercallArgs& args) {
@@ -172,15 +153,15 @@ Status do_memory_op(Vcpu& vcpu, const HypercallArgs& args) {
         return machphys_mfn_list(vcpu, arg);
     case abi::XENMEM_machphys_compat_mfn_list: // of 32-bit guests
         return -abi::XEN_EOPNOTSUPP;
-    case abi::XENMEM_add_to_physmap:
-        return for_translated<abi::xen_add_to_physmap64>(vcpu, arg, -abi::XEN_EACCES);
+    case abi::XENMEM_add_to_physmap: // physical maps are for translated guests, and no domain that there is has one
+        return refuse_for_domain<abi::xen_add_to_physmap64>(vcpu, arg, -abi::XEN_EACCES);
     case abi::XENMEM_add_to_physmap_batch:
-        return for_translated<abi::xen_add_to_physmap_batch64>(vcpu, arg, -abi::XEN_EACCES);
+        return refuse_for_domain<abi::xen_add_to_physmap_batch64>(vcpu, arg, -abi::XEN_EACCES);
     case abi::XENMEM_remove_from_physmap:
-        return for_translated<abi::xen_remove_from_physmap64>(vcpu, arg, -abi::XEN_EACCES);
+        return refuse_for_domain<abi::xen_remove_from_physmap64>(vcpu, arg, -abi::XEN_EACCES);
     case abi::XENMEM_set_pod_target:
     case abi::XENMEM_get_pod_target:
-        return for_translated<abi::xen_pod_target64>(vcpu, arg, -abi::XEN_EINVAL);
+        return refuse_for_domain<abi::xen_pod_target64>(vcpu, arg, -abi::XEN_EINVAL);
     case abi::XENMEM_access_op:
         return memory_access(vcpu, arg);
     case abi::XENMEM_get_vnumainfo:
@@ -195,9 +176,9 @@ Status do_memory_op(Vcpu& vcpu, const HypercallArgs& args) {
     case abi::XENMEM_machine_memory_map:
         return -abi::XEN_EPERM;
     case abi::XENMEM_set_memory_map:
-        return privileged<abi::xen_foreign_memory_map64>(vcpu, arg);
+        return refuse<abi::xen_foreign_memory_map64>(vcpu, arg);
     case abi::XENMEM_claim_pages:
-        return privileged<abi::xen_memory_reservation64>(vcpu, arg);
+        return refuse<abi::xen_memory_reservation64>(vcpu, arg);
     case abi::XENMEM_paging_op: // neither paging nor sharing is built in
     case abi::XENMEM_sharing_op:
     case abi::XENMEM_memory_map: // none was set: the guest makes its own from its reservation

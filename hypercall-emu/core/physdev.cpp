@@ -4,6 +4,7 @@
 #include "hypercall-emu/core/guest_memory.hpp"
 #include "hypercall-emu/core/hypercalls.hpp"
 #include "hypercall-emu/core/mm.hpp"
+#include "hypercall-emu/core/refusals.hpp"
 
 namespace parapet::nucleus {
 namespace {
@@ -42,11 +43,6 @@ Status irq_status_query(Vcpu& vcpu, GuestVa arg) {
     return put(vcpu, arg, op) ? 0 : -abi::XEN_EFAULT;
 }
 
-Status eoi(Vcpu& vcpu, GuestVa arg) {
-    abi::physdev_eoi op;
-    return get(vcpu, op, arg) ? -abi::XEN_EINVAL : -abi::XEN_EFAULT; // no interrupt is bound
-}
-
 /// A page in which we would say which interrupts need an EOI: none ever does. Its reference is kept for good.
 Status pirq_eoi_page(Vcpu& vcpu, GuestVa arg) {
     abi::physdev_pirq_eoi_gmfn64 op;
@@ -64,22 +60,6 @@ Status pirq_eoi_page(Vcpu& vcpu, GuestVa arg) {
     return 0;
 }
 
-/// For whoever has devices, if only the argument can be read.
-template <typename Operation>
-Status privileged(Vcpu& vcpu, GuestVa arg) {
-    Operation op;
-    return get(vcpu, op, arg) ? -abi::XEN_EPERM : -abi::XEN_EFAULT;
-}
-
-/// Interrupts of oneself or of domain 0, which are not the guest's to map; no other domain is known.
-template <typename Operation>
-Status interrupt_of(Vcpu& vcpu, GuestVa arg) {
-    Operation op;
-    if (!get(vcpu, op, arg))
-        return -abi::XEN_EFAULT;
-    return op.domid == 0 || vcpu.domain->is_self(op.domid) ? -abi::XEN_EPERM : -abi::XEN_ESRCH;
-}
-
 Status physdev_op(Vcpu& vcpu, u64 command, GuestVa arg) {
     constexpr u64 IRQ_UNMASK_NOTIFY = 4; // of before Xen 3.2.2: what is masked for nobody is unmasked
     switch (command) {
@@ -90,41 +70,39 @@ Status physdev_op(Vcpu& vcpu, u64 command, GuestVa arg) {
     case abi::PHYSDEVOP_irq_status_query:
         return irq_status_query(vcpu, arg);
     case abi::PHYSDEVOP_eoi:
-        return eoi(vcpu, arg);
+        return refuse<abi::physdev_eoi>(vcpu, arg, -abi::XEN_EINVAL); // no interrupt is bound
     case abi::PHYSDEVOP_pirq_eoi_gmfn_v1:
     case abi::PHYSDEVOP_pirq_eoi_gmfn_v2:
         return pirq_eoi_page(vcpu, arg);
     case IRQ_UNMASK_NOTIFY:
         return 0;
-    case abi::PHYSDEVOP_get_free_pirq: {
-        abi::physdev_get_free_pirq op;
-        return get(vcpu, op, arg) ? -abi::XEN_ENOSPC : -abi::XEN_EFAULT;
-    }
-    case abi::PHYSDEVOP_map_pirq:
-        return interrupt_of<abi::physdev_map_pirq64>(vcpu, arg);
+    case abi::PHYSDEVOP_get_free_pirq:
+        return refuse<abi::physdev_get_free_pirq>(vcpu, arg, -abi::XEN_ENOSPC);
+    case abi::PHYSDEVOP_map_pirq: // interrupts are not the guest's to map
+        return refuse_for_domain<abi::physdev_map_pirq64>(vcpu, arg, -abi::XEN_EPERM);
     case abi::PHYSDEVOP_unmap_pirq:
-        return interrupt_of<abi::physdev_unmap_pirq>(vcpu, arg);
+        return refuse_for_domain<abi::physdev_unmap_pirq>(vcpu, arg, -abi::XEN_EPERM);
     case abi::PHYSDEVOP_apic_read:
     case abi::PHYSDEVOP_apic_write:
-        return privileged<abi::physdev_apic64>(vcpu, arg);
+        return refuse<abi::physdev_apic64>(vcpu, arg);
     case abi::PHYSDEVOP_alloc_irq_vector:
-        return privileged<abi::physdev_irq>(vcpu, arg);
+        return refuse<abi::physdev_irq>(vcpu, arg);
     case abi::PHYSDEVOP_manage_pci_add:
     case abi::PHYSDEVOP_manage_pci_remove:
-        return privileged<abi::physdev_manage_pci>(vcpu, arg);
+        return refuse<abi::physdev_manage_pci>(vcpu, arg);
     case abi::PHYSDEVOP_manage_pci_add_ext:
-        return privileged<abi::physdev_manage_pci_ext>(vcpu, arg);
+        return refuse<abi::physdev_manage_pci_ext>(vcpu, arg);
     case abi::PHYSDEVOP_restore_msi:
-        return privileged<abi::physdev_restore_msi>(vcpu, arg);
+        return refuse<abi::physdev_restore_msi>(vcpu, arg);
     case abi::PHYSDEVOP_setup_gsi:
-        return privileged<abi::physdev_setup_gsi>(vcpu, arg);
+        return refuse<abi::physdev_setup_gsi>(vcpu, arg);
     case abi::PHYSDEVOP_pci_device_add:
-        return privileged<abi::physdev_pci_device_add>(vcpu, arg);
+        return refuse<abi::physdev_pci_device_add>(vcpu, arg);
     case abi::PHYSDEVOP_pci_device_remove:
     case abi::PHYSDEVOP_restore_msi_ext:
     case abi::PHYSDEVOP_prepare_msix:
     case abi::PHYSDEVOP_release_msix:
-        return privileged<abi::physdev_pci_device>(vcpu, arg);
+        return refuse<abi::physdev_pci_device>(vcpu, arg);
     case abi::PHYSDEVOP_pci_mmcfg_reserved:
     case abi::PHYSDEVOP_dbgp_op:
         return -abi::XEN_EPERM;

@@ -133,10 +133,6 @@ Status read_context(Vcpu& vcpu, Vcpu& target, GuestVa arg) {
     return read_descriptor_tables(vcpu, target, arg); // the LDT is found through the new root
 }
 
-} // namespace
-
-namespace {
-
 /// Is all of the context there? So Xen finds out first, as it copies it whole.
 bool context_readable(Vcpu& vcpu, GuestVa arg) {
     u8 byte = 0;

@@ -21,18 +21,34 @@ struct Write {
     unsigned width;
 };
 
-template <typename Word>
-void write(Write& one) {
-    auto* const word = reinterpret_cast<Word*>(one.at);
-    one.before = __atomic_exchange_n(word, static_cast<Word>(one.after), __ATOMIC_SEQ_CST);
-    one.after = static_cast<Word>(one.after);
+/// Calls `act` with a pointer to the word of that width.
+template <typename Act>
+void at_word(const Write& one, Act act) {
+    switch (one.width) {
+    case 1:
+        return act(reinterpret_cast<uint8_t*>(one.at));
+    case 2:
+        return act(reinterpret_cast<uint16_t*>(one.at));
+    case 4:
+        return act(reinterpret_cast<uint32_t*>(one.at));
+    default:
+        return act(reinterpret_cast<uint64_t*>(one.at));
+    }
 }
 
-template <typename Word>
+void write(Write& one) {
+    at_word(one, [&]<typename Word>(Word* word) {
+        one.after = static_cast<Word>(one.after);
+        one.before = __atomic_exchange_n(word, static_cast<Word>(one.after), __ATOMIC_SEQ_CST);
+    });
+}
+
 void take_back(const Write& one) {
-    auto expected = static_cast<Word>(one.after);
-    __atomic_compare_exchange_n(reinterpret_cast<Word*>(one.at), &expected, static_cast<Word>(one.before), false,
-                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    at_word(one, [&]<typename Word>(Word* word) {
+        auto expected = static_cast<Word>(one.after);
+        __atomic_compare_exchange_n(word, &expected, static_cast<Word>(one.before), false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_SEQ_CST);
+    });
 }
 
 uint64_t any_number(Visit& visit) {
@@ -61,37 +77,9 @@ Write scribble_once(Visit& visit) {
     // Half of them near the start, where the words are that rule the rest.
     const uint64_t index = random.one_in(2) ? random.below(words) : random.below(words < 32 ? words : 32);
     Write one{region.start + index * width, 0, any_number(visit), width};
-    switch (width) {
-    case 1:
-        write<uint8_t>(one);
-        break;
-    case 2:
-        write<uint16_t>(one);
-        break;
-    case 4:
-        write<uint32_t>(one);
-        break;
-    default:
-        write<uint64_t>(one);
-    }
+    write(one);
     visit.writes++;
     return one;
-}
-
-void undo(const Write& one) {
-    switch (one.width) {
-    case 1:
-        take_back<uint8_t>(one);
-        break;
-    case 2:
-        take_back<uint16_t>(one);
-        break;
-    case 4:
-        take_back<uint32_t>(one);
-        break;
-    default:
-        take_back<uint64_t>(one);
-    }
 }
 
 /// The doorbell is heard where one byte is written.
@@ -171,7 +159,7 @@ long at_ring0(Visit* visit) {
     }
     if (!visit->for_good) {
         for (uint64_t i = count; i-- > 0;) {
-            undo(writes[i]);
+            take_back(writes[i]);
         }
         // A signal that was under way may stand there again, though its doorbell was heard long ago.
         __atomic_store_n(&mailbox().to_vmm.selector, ~0ul, __ATOMIC_SEQ_CST);

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Runs a test where it wants to run: `run-on.sh kvm COMMAND...` on this machine's /dev/kvm, exit status 77 (skipped, see
-# CTest's SKIP_RETURN_CODE) where there is none; `run-on.sh rig [LAPTOP-OPTION]... COMMAND...` in the laptop rig.
+# CTest's SKIP_RETURN_CODE) where there is none; `run-on.sh rig [LAPTOP-OPTION]... COMMAND...` in the laptop rig;
+# `run-on.sh either [LAPTOP-OPTION]... -- COMMAND...` in the rig where there is no /dev/kvm.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -14,5 +15,15 @@ kvm)
     exec "$@"
     ;;
 rig) exec "$PARAPET_TOP/tools/laptop" "$@" ;;
-*) die "usage: run-on.sh kvm|rig COMMAND..." ;;
+either)
+    options=()
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift || die "run-on.sh: either wants -- before the command"
+    if have_kvm; then exec "$@"; fi
+    exec "$PARAPET_TOP/tools/laptop" "${options[@]}" "$@" </dev/null
+    ;;
+*) die "usage: run-on.sh kvm|rig|either COMMAND..." ;;
 esac

@@ -7,8 +7,9 @@
 //                                 └─ROOT_ITEM--> tree of a subvolume    INODE_REF: a directory's name and parent
 #include "vmm/bootdisk/btrfs_subvolumes.hpp"
 
+#include "vmm/bootdisk/number_at.hpp"
+
 #include <algorithm>
-#include <cstring>
 #include <functional>
 #include <map>
 #include <string_view>
@@ -38,15 +39,6 @@ struct Key {
     }
 };
 constexpr std::uint64_t highest = ~0ULL;
-
-template <typename T>
-T number_at(std::string_view bytes, std::size_t offset) {
-    T value{};
-    if (offset <= bytes.size() && bytes.size() - offset >= sizeof value) {
-        std::memcpy(&value, bytes.data() + offset, sizeof value);
-    }
-    return value;
-}
 
 Key key_at(std::string_view bytes, std::size_t offset) {
     return {number_at<std::uint64_t>(bytes, offset), number_at<std::uint8_t>(bytes, offset + 8),

@@ -2,22 +2,16 @@
 // UEFI specification, "GUID Partition Table (GPT) Disk Layout"; numbers are little-endian, as this machine's are.
 #include "vmm/bootdisk/partition_uuid.hpp"
 
+#include "vmm/bootdisk/number_at.hpp"
+
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 
 namespace parapet::bootdisk {
 namespace {
 
 constexpr std::size_t sector = 512;
-
-template <typename T>
-T number_at(const std::string& bytes, std::size_t offset) {
-    T value{};
-    std::memcpy(&value, bytes.data() + offset, sizeof value);
-    return value;
-}
 
 std::optional<std::string> gpt_uuid(DiskFiles& disk, const std::string& whole, std::uint32_t number) {
     const auto header = disk.read_sectors(whole, 1, 1);

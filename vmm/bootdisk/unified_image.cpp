@@ -3,10 +3,10 @@
 // machine's are.
 #include "vmm/bootdisk/unified_image.hpp"
 
+#include "vmm/bootdisk/number_at.hpp"
 #include "vmm/bootdisk/text_lines.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 namespace parapet::bootdisk {
@@ -19,16 +19,6 @@ constexpr std::size_t max_small_section = 64 << 10; ///< .cmdline, .osrel
 constexpr std::size_t pe_offset_at = 0x3c, coff_size = 20, section_size = 40;
 constexpr std::uint16_t machine_x64 = 0x8664;
 
-template <typename T>
-std::optional<T> number_at(std::string_view bytes, std::size_t offset) {
-    T value{};
-    if (offset > bytes.size() || bytes.size() - offset < sizeof value) {
-        return std::nullopt;
-    }
-    std::memcpy(&value, bytes.data() + offset, sizeof value);
-    return value;
-}
-
 struct Section {
     std::uint32_t offset, length;
 };
@@ -36,23 +26,23 @@ using Sections = std::map<std::string, Section, std::less<>>;
 
 /// The sections of the image's first profile: those before the first .profile, overridden by those before the second.
 std::optional<Sections> sections_of(std::string_view header) {
-    const auto pe = number_at<std::uint32_t>(header, pe_offset_at);
+    const auto pe = number_inside<std::uint32_t>(header, pe_offset_at);
     if (!header.starts_with("MZ") || !pe || *pe >= header.size() ||
         header.substr(*pe, 4) != std::string_view{"PE\0\0", 4}) {
         return std::nullopt;
     }
     const std::size_t coff = *pe + 4;
-    const auto machine = number_at<std::uint16_t>(header, coff);
-    const auto count = number_at<std::uint16_t>(header, coff + 2);
-    const auto optional_size = number_at<std::uint16_t>(header, coff + 16);
+    const auto machine = number_inside<std::uint16_t>(header, coff);
+    const auto count = number_inside<std::uint16_t>(header, coff + 2);
+    const auto optional_size = number_inside<std::uint16_t>(header, coff + 16);
     if (machine != machine_x64 || !count || !optional_size) {
         return std::nullopt;
     }
     Sections sections;
     for (std::size_t i = 0, at = coff + coff_size + *optional_size; i < *count; i++, at += section_size) {
-        const auto memory_size = number_at<std::uint32_t>(header, at + 8);
-        const auto file_size = number_at<std::uint32_t>(header, at + 16);
-        const auto offset = number_at<std::uint32_t>(header, at + 20);
+        const auto memory_size = number_inside<std::uint32_t>(header, at + 8);
+        const auto file_size = number_inside<std::uint32_t>(header, at + 16);
+        const auto offset = number_inside<std::uint32_t>(header, at + 20);
         if (!memory_size || !file_size || !offset) {
             return std::nullopt;
         }
